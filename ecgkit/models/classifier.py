@@ -1,0 +1,89 @@
+"""A multi-label classifier: an encoder, a linear head, and the labels, rate and window that they were trained for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ecgkit.errors import EcgkitError
+from ecgkit.leads import N_LEADS
+from ecgkit.transforms.crop import every_crop
+
+
+class Classifier(nn.Module):
+    """Logits of labels from ECGs in millivolts, of any length from one window on.
+
+    A longer ECG is cut into evenly spaced, half-overlapping windows, whose logits are averaged.
+
+    Parameters
+    ----------
+    encoder : Module
+        From `(batch, 12, crop_len)` to `(batch, encoder.n_features)`.
+    label_names : sequence of str
+        One per logit.
+    fs : float
+        Sampling rate in Hz that the encoder expects.
+    crop_len : int
+        Samples of a window.
+    millivolts : float
+        One number for all leads by which signals are divided, so that limb-lead algebra and the heart vector's
+        direction stay; the standard deviation of the training signals.
+    dropout : float
+        Before the linear layer.
+    aggregate : {"mean", "max"}
+        How the logits of windows become one.
+    """
+
+    millivolts: Tensor
+
+    def __init__(self, encoder: nn.Module, label_names: Sequence[str], *, fs: float, crop_len: int,
+                 millivolts: float = 1.0, dropout: float = 0.5, aggregate: str = "mean") -> None:
+        super().__init__()
+        if aggregate not in ("mean", "max"):
+            raise EcgkitError(f"aggregate {aggregate!r}: choose mean or max")
+        self.encoder = encoder
+        n_features = int(encoder.n_features)  # type: ignore[arg-type]
+        self.head = nn.Sequential(nn.BatchNorm1d(n_features), nn.Dropout(dropout),
+                                  nn.Linear(n_features, len(label_names)))
+        self.label_names = tuple(label_names)
+        self.fs = fs
+        self.crop_len = crop_len
+        self.aggregate = aggregate
+        self.register_buffer("millivolts", torch.tensor(float(millivolts)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `(batch, 12, sig_len)` in mV to logits `(batch, n_labels)`."""
+        if x.ndim != 3 or x.shape[1] != N_LEADS:
+            raise EcgkitError(f"signals of shape {tuple(x.shape)}; expected (batch, {N_LEADS}, sig_len)")
+        crops = every_crop(x / self.millivolts, self.crop_len)
+        logits = self.head(self.encoder(crops.flatten(0, 1))).unflatten(0, crops.shape[:2])
+        return logits.mean(dim=1) if self.aggregate == "mean" else logits.amax(dim=1)
+
+    @torch.no_grad()
+    def predict(self, signals: NDArray[np.float32], batch_size: int = 64) -> NDArray[np.float64]:
+        """Probabilities of the labels.
+
+        Parameters
+        ----------
+        signals : ndarray, shape (n, 12, sig_len)
+            Millivolts at `self.fs`.
+        batch_size : int
+            ECGs at a time.
+
+        Returns
+        -------
+        ndarray, shape (n, n_labels)
+        """
+        training, device = self.training, self.millivolts.device
+        self.eval()
+        try:
+            parts = [torch.sigmoid(self(torch.from_numpy(np.ascontiguousarray(signals[start:start + batch_size]))
+                                        .to(device)).double()).cpu().numpy()
+                     for start in range(0, len(signals), batch_size)]
+        finally:
+            self.train(training)
+        return np.concatenate(parts) if parts else np.empty((0, len(self.label_names)))

@@ -1,0 +1,191 @@
+"""The one training loop: AdamW, one cycle of the learning rate, averaged weights, checkpoint and resume."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from ecgkit.errors import EcgkitError
+from ecgkit.progress import track
+from ecgkit.training.checkpoint import (
+    load_checkpoint,
+    optimizer_tensors,
+    part,
+    restore_optimizer,
+    run_file,
+    save_checkpoint,
+)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast to train.
+
+    Parameters
+    ----------
+    epochs : int
+        Passes over the training data.
+    batch_size : int
+        ECGs per step.
+    learning_rate : float
+        Peak of the cycle (Smith & Topin 2018): a rise over `warmup` of the steps, then a cosine fall.
+    weight_decay : float
+        Decoupled; on matrices and kernels only, not on biases and gains.
+    warmup : float
+        Share of the steps in which the learning rate rises.
+    averaging : float
+        Decay of the running mean of the weights, which is the model that the run gives.
+    validate_every : int
+        Epochs between looks at the validation data.
+    """
+
+    epochs: int = 30
+    batch_size: int = 128
+    learning_rate: float = 1e-2
+    weight_decay: float = 1e-2
+    warmup: float = 0.3
+    averaging: float = 0.995
+    validate_every: int = 5
+
+
+def fit(model: nn.Module, loss: Callable[[nn.Module, Tensor, torch.Generator], Tensor], n_items: int,
+        schedule: Schedule, *, seed: int, validate: Callable[[nn.Module], dict[str, float]] | None = None,
+        checkpoints: str | Path | None = None, run: dict[str, Any] | None = None,
+        description: str = "training") -> tuple[nn.Module, pd.DataFrame]:
+    """Train a model; a run that was killed goes on where its last checkpoint stands, with the same result.
+
+    Every epoch draws from generators seeded by (seed, epoch) alone, so a checkpoint holds no random state.
+
+    Parameters
+    ----------
+    model : Module
+        Changed in place; its averaged copy is returned.
+    loss : callable
+        From the model, the positions of a batch `(batch_size,)` and a generator to a scalar.
+    n_items : int
+        Number of training items.
+    schedule : Schedule
+    seed : int
+    validate : callable, optional
+        From the averaged model to named figures.
+    checkpoints : path, optional
+        Folder; without it nothing is kept.
+    run : dict, optional
+        What tells this run from others beside schedule and seed: data, model, method.
+    description : str
+        Shown beside the progress bar.
+
+    Returns
+    -------
+    Module
+        The averaged model, in eval mode.
+    DataFrame
+        One row per epoch: `epoch`, `loss`, `learning_rate`, and what `validate` gave.
+
+    Raises
+    ------
+    EcgkitError
+        Where there are fewer items than fill a batch of two, or the loss is no longer finite.
+    """
+    state = _State(model, loss, n_items, schedule, seed)
+    file = run_file(checkpoints, {"run": run or {}, "seed": seed, "n_items": n_items, **asdict(schedule)}) \
+        if checkpoints else None
+    if file:
+        state.restore(file)
+    remaining = range(state.epoch, schedule.epochs)
+    for epoch in track(remaining, description, total=len(remaining), unit="epoch"):
+        row = state.train_one_epoch()
+        last = epoch == schedule.epochs - 1
+        if validate and (last or (epoch + 1) % schedule.validate_every == 0):
+            row |= validate(state.averaged.module.eval())
+        state.history.append(row)
+        if file:
+            state.save(file)
+    return state.averaged.module.eval(), pd.DataFrame(state.history)
+
+
+def running_mean(decay: float, mean: Tensor, value: Tensor, n_averaged: Tensor | int) -> Tensor:
+    """Exponential mean whose decay grows to its full value, so that a short run forgets its random start."""
+    n = float(n_averaged)
+    weight = 1 - min(decay, (1 + n) / (10 + n))
+    return mean + (value - mean) * weight if mean.is_floating_point() else value
+
+
+class _State:
+    """Everything that changes while a run goes on."""
+
+    def __init__(self, model: nn.Module, loss: Callable[[nn.Module, Tensor, torch.Generator], Tensor], n_items: int,
+                 schedule: Schedule, seed: int) -> None:
+        self.batch_size = min(schedule.batch_size, n_items)
+        if self.batch_size < 2:
+            raise EcgkitError(f"{n_items} training ECGs: at least two are needed")
+        self.model, self.loss, self.n_items, self.schedule, self.seed = model, loss, n_items, schedule, seed
+        kernels = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
+        others = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
+        self.optimizer = torch.optim.AdamW([{"params": kernels, "weight_decay": schedule.weight_decay},
+                                            {"params": others, "weight_decay": 0.0}], lr=schedule.learning_rate)
+        self.steps_per_epoch = n_items // self.batch_size
+        self.cycle = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimizer, schedule.learning_rate, total_steps=schedule.epochs * self.steps_per_epoch,
+            pct_start=schedule.warmup)
+        self.averaged = AveragedModel(model, avg_fn=partial(running_mean, schedule.averaging), use_buffers=True)
+        self.epoch = 0
+        self.history: list[dict[str, float]] = []
+
+    def train_one_epoch(self) -> dict[str, float]:
+        # Dropout draws from torch's global generator: seed it for this epoch, and give it back as it was.
+        with torch.random.fork_rng(devices=[]):
+            dropout_seed, batch_seed = np.random.SeedSequence([self.seed, self.epoch]).generate_state(2).tolist()
+            torch.manual_seed(dropout_seed)
+            generator = torch.Generator().manual_seed(batch_seed)
+            self.model.train()
+            total = 0.0
+            order = torch.randperm(self.n_items, generator=generator)
+            for step in range(self.steps_per_epoch):
+                batch = order[step * self.batch_size:(step + 1) * self.batch_size]
+                total += self._step(batch, generator)
+        row = {"epoch": self.epoch + 1, "loss": total / self.steps_per_epoch,
+               "learning_rate": float(self.cycle.get_last_lr()[0])}
+        self.epoch += 1
+        return row
+
+    def _step(self, batch: Tensor, generator: torch.Generator) -> float:
+        value = self.loss(self.model, batch, generator)
+        if not math.isfinite(value.item()):
+            raise EcgkitError(f"the loss is {value.item()} in epoch {self.epoch + 1}; lower the learning rate "
+                              f"({self.schedule.learning_rate:g}) or look for damaged signals")
+        self.optimizer.zero_grad()
+        value.backward()
+        self.optimizer.step()
+        self.cycle.step()
+        self.averaged.update_parameters(self.model)
+        return value.item()
+
+    def save(self, file: Path) -> None:
+        tensors = {f"model/{name}": value for name, value in self.model.state_dict().items()}
+        tensors |= {f"averaged/{name}": value for name, value in self.averaged.state_dict().items()}
+        tensors |= optimizer_tensors(self.optimizer)
+        save_checkpoint(file, tensors, {"epoch": self.epoch, "history": self.history,
+                                        "groups": self.optimizer.state_dict()["param_groups"],
+                                        "cycle": self.cycle.state_dict()})
+
+    def restore(self, file: Path) -> None:
+        found = load_checkpoint(file)
+        if found is None:
+            return
+        tensors, state = found
+        self.model.load_state_dict(part(tensors, "model"))
+        self.averaged.load_state_dict(part(tensors, "averaged"))
+        restore_optimizer(self.optimizer, tensors, state["groups"])
+        self.cycle.load_state_dict(state["cycle"])
+        self.epoch, self.history = state["epoch"], state["history"]

@@ -1,0 +1,77 @@
+"""Tests of supervised training and of evaluation, on a dataset whose answer is known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from ecgkit.datasets.base import ECGDataset, from_arrays
+from ecgkit.errors import EcgkitError
+from ecgkit.training import Schedule, SupervisedSettings, evaluate, train_classifier
+
+SMALL = SupervisedSettings(encoder_options={"widths": [8, 8, 8, 8]}, crop_seconds=1.0,
+                           schedule=Schedule(epochs=8, batch_size=16, learning_rate=0.02))
+
+
+def bumps(n: int = 160, names: tuple[str, ...] = ("BUMP", "SLOPE")) -> ECGDataset:
+    """ECGs that carry a bump in V1 or a slope in II, on noise; every two ECGs share a patient."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, (n, 2))
+    x = 0.1 * rng.normal(size=(n, 12, 200))
+    x[:, 6] += labels[:, :1] * np.tile(np.hanning(50), 4)
+    x[:, 1] += labels[:, 1:] * np.tile(np.linspace(0, 1, 50), 4)
+    records = pd.DataFrame({"record": np.arange(n).astype(str), "patient_id": np.arange(n) // 2,
+                            "strat_fold": np.arange(n) // 2 % 10 + 1})
+    return from_arrays(x, labels, names, 100, records=records)
+
+
+def test_it_learns_what_is_there_and_says_so_with_intervals() -> None:
+    data = bumps()
+    model, history = train_classifier(data.train, validation=data.validation, settings=SMALL)
+    assert history["validation_auroc"].iloc[-1] > 0.95
+    table = evaluate(model, data.test, validation=data.validation, n_boot=50)
+    assert list(table.index) == ["BUMP", "SLOPE", "macro"]
+    assert (table["auroc"] > 0.95).all()
+    assert (table["auroc_low"] <= table["auroc"]).all()
+
+
+def test_labels_that_mean_nothing_are_not_learnt() -> None:
+    data = bumps()
+    shuffled = np.random.default_rng(1).permutation(data.labels)
+    data = from_arrays(data.store, shuffled, data.label_names, 100, records=data.records)
+    model, _ = train_classifier(data.train, settings=SMALL)
+    test = data.folds(9, 10)
+    assert 0.2 < evaluate(model, test, n_boot=20).loc["macro", "auroc"] < 0.8
+
+
+def test_the_seed_decides_everything(tmp_path: Path) -> None:
+    data = bumps(40)
+    models = [train_classifier(data, settings=SMALL, seed=seed)[0].state_dict() for seed in (0, 0, 1)]
+    assert all(torch.equal(a, b) for a, b in zip(models[0].values(), models[1].values(), strict=True))
+    assert not torch.equal(models[0]["head.2.weight"], models[2]["head.2.weight"])
+
+
+def test_a_finished_run_is_taken_up_not_repeated(tmp_path: Path) -> None:
+    data = bumps(40)
+    first, _ = train_classifier(data, settings=SMALL, checkpoints=tmp_path)
+    written = next(tmp_path.iterdir()).stat().st_mtime_ns
+    again, _ = train_classifier(data, settings=SMALL, checkpoints=tmp_path)
+    assert next(tmp_path.iterdir()).stat().st_mtime_ns == written
+    x = torch.randn(2, 12, 100)
+    assert torch.equal(first(x), again(x))
+
+
+def test_mistakes_are_told_in_one_line() -> None:
+    data = bumps(40)
+    with pytest.raises(EcgkitError, match="labels or rate differ"):
+        train_classifier(data, validation=bumps(20, ("A", "B")), settings=SMALL)
+    with pytest.raises(EcgkitError, match="2 s are shorter than the window of 2.5 s"):
+        train_classifier(data)
+    model, _ = train_classifier(data, settings=SupervisedSettings(
+        encoder_options={"widths": [4, 4, 4, 4]}, crop_seconds=1.0, schedule=Schedule(epochs=1)))
+    with pytest.raises(EcgkitError, match="the classifier knows BUMP, SLOPE at 100 Hz"):
+        evaluate(model, bumps(20, ("A", "B")))
