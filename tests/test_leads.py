@@ -107,7 +107,7 @@ def test_resampling_removes_what_the_new_rate_cannot_carry() -> None:
     (lambda x, n: (np.where(np.arange(12)[:, None] == 3, np.nan, x), n), "lead aVR has 400 non-finite"),
     (lambda x, n: (x[:5], n), "shape"),
 ])
-def test_errors_name_record_and_lead(change, words: str) -> None:  # noqa: ANN001
+def test_errors_name_record_and_lead(change, words: str) -> None:
     x, names = change(twelve(), list(leads.LEADS))
     with pytest.raises(RecordError, match=words) as caught:
         leads.standardise(x, names, fs=100, record="patient/7")

@@ -1,7 +1,9 @@
-"""Training: one loop, supervised training, evaluation of a classifier on a dataset."""
+"""Training: one loop, supervised training, controls, evaluation of a classifier on a dataset."""
 
-from ecgkit.training.evaluate import evaluate
+from ecgkit.training.controls import age_sex_control
+from ecgkit.training.evaluate import evaluate, model_card, predictions_table
 from ecgkit.training.loop import Schedule
 from ecgkit.training.supervised import SupervisedSettings, train_classifier
 
-__all__ = ["Schedule", "SupervisedSettings", "evaluate", "train_classifier"]
+__all__ = ["Schedule", "SupervisedSettings", "age_sex_control", "evaluate", "model_card", "predictions_table",
+           "train_classifier"]

@@ -88,8 +88,9 @@ def test_a_killed_process_leaves_a_checkpoint_that_resumes(tmp_path: Path) -> No
             return loss(model, batch, generator)
         fit(linear(), slow, len(X), SHORT, seed=0, checkpoints={str(tmp_path)!r})
     """)
-    process = subprocess.Popen([sys.executable, "-c", script], env={**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())},
-                               cwd=Path(__file__).parents[2])
+    # Another number of threads sums in another order.
+    environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    process = subprocess.Popen([sys.executable, "-c", script], env=environment, cwd=Path(__file__).parents[2])
     file, deadline = None, time.monotonic() + 60
     while file is None and time.monotonic() < deadline:
         file = next(tmp_path.glob("*.safetensors"), None)

@@ -46,6 +46,6 @@ def test_ten_seconds_give_seven_windows() -> None:
 
 
 @pytest.mark.parametrize("cut", [random_crop, every_crop])
-def test_short_signals_are_never_padded(cut) -> None:  # noqa: ANN001
+def test_short_signals_are_never_padded(cut) -> None:
     with pytest.raises(EcgkitError, match="100 samples has no window of 250"):
         cut(ramp(1, 100), 250)

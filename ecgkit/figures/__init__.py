@@ -1,0 +1,15 @@
+"""Every picture of the book: data in, a matplotlib `Figure` out; no global state is read or left behind.
+
+Figures are not pyplot's: a notebook shows the one that a cell ends with (after ``%matplotlib inline``), and shows it
+once; a script saves it with `Figure.savefig`, and nothing is left to close.
+"""
+
+from ecgkit.figures.cohort import age_sex, confusion_map, cooccurrence_map
+from ecgkit.figures.curves import interval_plot, reliability_diagram, roc_curves, training_curve
+from ecgkit.figures.ecg_paper import gallery, plot_ecg
+from ecgkit.figures.style import PALETTE, STYLE, styled
+
+__all__ = [
+    "PALETTE", "STYLE", "age_sex", "confusion_map", "cooccurrence_map", "gallery", "interval_plot", "plot_ecg",
+    "reliability_diagram", "roc_curves", "styled", "training_curve",
+]

@@ -1,0 +1,97 @@
+"""Curves of a classifier: what is drawn is what was measured."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ecgkit.errors import EcgkitError
+from ecgkit.evaluation import ece, reliability, roc_curve, score_table
+from ecgkit.figures import interval_plot, reliability_diagram, roc_curves, training_curve
+from tests.evaluation.helpers import cohort
+from tests.figures.helpers import png, smallest_text
+
+NAMES = ("NORM", "MI", "HYP")
+
+
+def texts(ax):
+    return [text.get_text() for text in ax.texts]
+
+
+def check_picture(figure):
+    assert smallest_text(figure) >= 8
+    assert figure.get_figwidth() <= 8
+    assert 2_000 < len(png(figure)) < 250_000
+
+
+def test_training_curve():
+    history = pd.DataFrame({"epoch": [1, 2, 3, 4], "loss": [0.5, 0.4, 0.3, 0.25],
+                            "validation_auroc": [np.nan, 0.8, np.nan, 0.9]})
+    figure = training_curve(history)
+    loss, score = (ax.lines[0].get_xydata() for ax in figure.axes)
+    np.testing.assert_array_equal(loss, history[["epoch", "loss"]])
+    np.testing.assert_array_equal(score, [[2, 0.8], [4, 0.9]])
+    assert texts(figure.axes[1]) == ["0.900"]
+    check_picture(figure)
+    assert len(training_curve(history[["epoch", "loss"]]).axes) == 1
+
+
+def test_roc_curves_show_curve_band_and_score():
+    y_true, y_score, patient = cohort()
+    y_true[:, 2] = 0
+    figure = roc_curves(y_true, y_score, NAMES, patient, n_boot=20)
+    assert [ax.get_title("left") for ax in figure.axes] == list(NAMES)
+    for ax, (fpr, tpr) in zip(figure.axes, roc_curve(y_true, y_score), strict=True):
+        np.testing.assert_array_equal(ax.lines[1].get_xydata(), np.column_stack([fpr, tpr]))
+    row = score_table(y_true, y_score, NAMES, patient).loc["NORM"]
+    assert texts(figure.axes[0]) == [f"{row.auroc:.3f}\n{row.auroc_low:.3f}–{row.auroc_high:.3f}"]
+    assert texts(figure.axes[2]) == ["one class only"]
+    check_picture(figure)
+
+
+def test_more_than_five_labels_take_more_lines():
+    y_true, y_score, _ = cohort()
+    figure = reliability_diagram(np.tile(y_true, 2), np.tile(y_score, 2), [f"label {k}" for k in range(6)])
+    assert len(figure.axes) == 6
+    assert len({round(ax.get_position().y0, 3) for ax in figure.axes}) == 2
+
+
+def test_reliability_diagram_draws_the_points():
+    y_true, y_score, _ = cohort()
+    figure = reliability_diagram(y_true, y_score, NAMES, n_bins=5)
+    points = reliability(y_true, y_score, 5, label_names=NAMES)
+    errors = ece(y_true, y_score, n_bins=5)
+    titles = [f"{name}\nECE {error:.3f}" for name, error in zip(NAMES, errors, strict=True)]
+    assert [ax.get_title("left") for ax in figure.axes] == titles
+    for ax, name in zip(figure.axes, NAMES, strict=True):
+        expected = points.loc[points["label"] == name, ["mean_score", "positive_rate"]]
+        np.testing.assert_array_equal(ax.lines[1].get_xydata(), expected)
+        assert len(ax.patches) == len(expected)
+        assert max(bar.get_height() for bar in ax.patches) == pytest.approx(0.25)
+    check_picture(figure)
+
+
+def test_interval_plot_of_one_and_of_several():
+    y_true, y_score, patient = cohort()
+    table = score_table(y_true, y_score, NAMES, patient, n_boot=20)
+    worse = score_table(y_true, 1 - y_score, NAMES, patient, n_boot=20).drop(index="MI")
+    figure = interval_plot({"net": table, "control": worse})
+    (ax,) = figure.axes
+    assert [label.get_text() for label in ax.get_yticklabels()] == [*NAMES, "macro"]
+    np.testing.assert_array_equal(ax.lines[0].get_xdata(), table["auroc"])
+    ends = np.array([segment[:, 0] for segment in ax.collections[0].get_segments()])
+    np.testing.assert_array_equal(ends, table[["auroc_low", "auroc_high"]])
+    assert sum(text == "one class only" for text in texts(ax)) == 1  # the label that the second table lacks
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["net", "control"]
+    check_picture(figure)
+    assert not interval_plot(table, value="average_precision", axis_label="average precision").legends
+
+
+def test_tables_without_the_columns_are_refused():
+    with pytest.raises(EcgkitError, match="'loss'"):
+        training_curve(pd.DataFrame({"epoch": [1]}))
+    with pytest.raises(EcgkitError, match="at least one row"):
+        training_curve(pd.DataFrame({"epoch": [], "loss": []}))
+    with pytest.raises(EcgkitError, match="'auroc_low'"):
+        interval_plot(pd.DataFrame({"auroc": [1.0]}))
+    with pytest.raises(EcgkitError, match="no table"):
+        interval_plot({})

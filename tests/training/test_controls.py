@@ -1,0 +1,40 @@
+"""Tests of the control that sees no signal."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ecgkit.datasets.base import ECGDataset, from_arrays
+from ecgkit.errors import EcgkitError
+from ecgkit.evaluation import auroc
+from ecgkit.training import age_sex_control
+
+
+def people(n: int, seed: int) -> ECGDataset:
+    """Label OLD grows with age, FEMALE is sex, CHANCE is neither, NEVER never occurs."""
+    rng = np.random.default_rng(seed)
+    age, sex = rng.uniform(20, 90, n), rng.integers(0, 2, n).astype(float)
+    old = rng.random(n) < 1 / (1 + np.exp(-(age - 55) / 5))
+    labels = np.stack([old, sex == 1, rng.random(n) < 0.5, np.zeros(n)], axis=1)
+    age[:10], sex[5:15] = np.nan, np.nan
+    records = pd.DataFrame({"record": np.arange(n), "patient_id": np.arange(n), "age": age, "sex": sex})
+    return from_arrays(np.zeros((n, 12, 10)), labels, ("OLD", "FEMALE", "CHANCE", "NEVER"), 100, records=records)
+
+
+def test_it_finds_what_age_and_sex_tell_and_nothing_else() -> None:
+    train, test = people(800, 0), people(600, 1)
+    probabilities = age_sex_control(train, test)
+    old, female, chance, _ = auroc(test.labels, probabilities)
+    assert old > 0.9
+    assert female > 0.95
+    assert 0.4 < chance < 0.6
+    assert (probabilities[:, 3] == 0).all()
+    assert np.isfinite(probabilities).all()
+
+
+def test_without_the_columns_it_says_which() -> None:
+    bare = from_arrays(np.zeros((4, 12, 10)), np.eye(4), "ABCD", 100)
+    with pytest.raises(EcgkitError, match="lack the column age"):
+        age_sex_control(bare, bare)
