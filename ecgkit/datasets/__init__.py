@@ -1,0 +1,59 @@
+"""Sources of ECGs; all give the same `ECGDataset`."""
+
+from __future__ import annotations
+
+import inspect
+from importlib import import_module
+from typing import Any
+
+from ecgkit.datasets.base import ECGDataset, from_arrays
+from ecgkit.errors import EcgkitError
+
+#: Name of each source and what it is.
+SOURCES = {
+    "synthetic": "a cohort from the embedded simulator",
+    "ptbxl": "PTB-XL, or a folder in its layout",
+    "challenge": "PhysioNet/CinC Challenge 2020 and 2021 folders",
+    "ludb": "LUDB, with cardiologists' boundaries",
+    "folder": "your own recordings and a CSV with labels",
+}
+
+
+def load(source: str, **options: Any) -> ECGDataset:
+    """Load ECGs from a source.
+
+    Parameters
+    ----------
+    source : str
+        A key of `SOURCES`.
+    **options
+        What the source's own `load` takes: ``load("ptbxl", root=..., task="superclass", fs=100)``.
+
+    Returns
+    -------
+    ECGDataset
+        Signals, one row per ECG, multi-hot labels.
+
+    Raises
+    ------
+    EcgkitError
+        For an unknown source or option, and for what the source cannot read.
+    """
+    if source not in SOURCES:
+        raise EcgkitError(f"no source of ECGs is called {source!r}; known are {', '.join(SOURCES)}")
+    read = import_module(f"ecgkit.datasets.{source}").load
+    parameters = inspect.signature(read).parameters
+    if all(parameter.kind is not inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
+        unknown = [name for name in options if name not in parameters]
+        if unknown:
+            raise EcgkitError(f"source {source!r} has no option {unknown[0]!r}; it has {', '.join(parameters)}")
+    needed = [name for name, parameter in parameters.items()
+              if parameter.default is inspect.Parameter.empty and name not in options
+              and parameter.kind not in (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)]
+    if needed:
+        raise EcgkitError(f"source {source!r} needs the option {needed[0]!r}: load({source!r}, {needed[0]}=...)")
+    data: ECGDataset = read(**options)
+    return data
+
+
+__all__ = ["SOURCES", "ECGDataset", "from_arrays", "load"]

@@ -1,0 +1,187 @@
+"""LUDB: ten-second ECGs with cardiologists' boundaries of the P wave, the QRS complex and the T wave in every lead."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ecgkit.datasets.base import ECGDataset
+from ecgkit.datasets.reader import find_records, inside, read_record
+from ecgkit.datasets.splits import assign_folds
+from ecgkit.datasets.store import Source, check_on_error, open_store
+from ecgkit.errors import EcgkitError, RecordError
+from ecgkit.leads import LEADS
+
+#: Sampling rate in Hz of the recordings, and so of the boundaries.
+FS = 500
+SECONDS = 10
+#: Records in LUDB 1.0.1; a folder with fewer is a sample and is called so.
+N_RECORDS = 200
+_AXIS = "Electric axis of the heart"
+#: Which columns of ``ludb.csv`` give the labels of a task.
+TASKS: dict[str, tuple[str, ...]] = {
+    "rhythm": ("Rhythms",),
+    "axis": (_AXIS,),
+    "diagnosis": ("Conduction abnormalities", "Extrasystolies", "Hypertrophies", "Cardiac pacing", "Ischemia",
+                  "Non-specific repolarization abnormalities", "Other states"),
+}
+TASKS["all"] = sum(TASKS.values(), ())
+_WAVES = {"p": "P", "N": "QRS", "t": "T"}
+
+
+def load(root: str | Path, *, task: str = "all", fs: float = FS, on_error: str = "exclude",
+         cache: str | Path | None = None, processes: int | None = None) -> ECGDataset:
+    """Load LUDB.
+
+    Parameters
+    ----------
+    root : path
+        Folder that holds ``ludb.csv``, ``RECORDS`` and ``data``.
+    task : {"rhythm", "axis", "diagnosis", "all"}
+        Which statements are labels. Where a statement goes on with a place or a type (``Ischemia: inferior wall``),
+        the label is what stands before it; of the electric axis, what stands behind.
+    fs : float
+        Sampling rate in Hz; the recordings have 500.
+    on_error, cache, processes
+        See `ecgkit.datasets.ptbxl.load`.
+
+    Returns
+    -------
+    ECGDataset
+        `record` is the path below `root` (``data/1``), `sex` 0 male and 1 female. Each patient has one record;
+        `strat_fold` is stratified over the labels.
+
+    References
+    ----------
+    Kalyakulina et al. 2020, *LUDB: a new open-access validation tool for ECG delineation algorithms*, IEEE Access 8.
+    """
+    check_on_error(on_error)
+    if task not in TASKS:
+        raise EcgkitError(f"LUDB has no task {task!r}; choose from {', '.join(TASKS)}")
+    root = Path(root).expanduser()
+    table = _table(root)
+    listed = root / "RECORDS"
+    names = [path.relative_to(root).as_posix() for path in find_records(listed)] if listed.is_file() else \
+        [f"data/{number}" for number in table.index]
+    unknown = [name for name in names if _number(name) not in table.index]
+    if unknown:
+        raise EcgkitError(f"{root / 'ludb.csv'}: has no row for the record {unknown[0]}")
+    source = Source("ludb", root, names, [(f"{name}.hea", f"{name}.dat") for name in names], partial(_read, fs),
+                    round(SECONDS * fs), {"fs": fs})
+    store = open_store(source, cache=cache, processes=processes)
+    rows = table.loc[[_number(name) for name in names]].reset_index(drop=True)
+    labels, label_names = _labels(rows, TASKS[task])
+    records = pd.DataFrame({"record": names, "patient_id": names, "age": rows["Age"].map(_age),
+                            "sex": rows["Sex"].map(_lines).map(lambda lines: {"M": 0.0, "F": 1.0}.get("".join(lines)))})
+    records["strat_fold"] = assign_folds(records["patient_id"].to_numpy(), labels)
+    name = "LUDB" if len(names) >= N_RECORDS else "LUDB sample"
+    return store.dataset(records, labels, label_names, fs=float(fs), name=name, on_error=on_error)
+
+
+def boundaries(root: str | Path, record: str) -> pd.DataFrame:
+    """Cardiologists' boundaries of one record.
+
+    Parameters
+    ----------
+    root : path
+        Folder of LUDB.
+    record : str
+        Record as `load` names it: ``"data/1"``.
+
+    Returns
+    -------
+    DataFrame
+        One row per wave and lead: `lead`, `wave` (P, QRS or T) and `onset`, `peak`, `offset` in samples at 500 Hz
+        (nullable integers: an onset or offset that was not marked is missing). The first and the last second of a
+        recording are not annotated.
+
+    Raises
+    ------
+    RecordError
+        Where an annotation file is missing or damaged.
+    """
+    import wfdb
+
+    root = Path(root).expanduser()
+    waves: list[dict[str, Any]] = []
+    for lead in LEADS:
+        file = inside(root, f"{record}.{lead.lower()}", record)
+        if not file.is_file():
+            raise RecordError(record, f"has no annotation file {file.name} for lead {lead}")
+        try:
+            marks = wfdb.rdann(str(file.with_suffix("").absolute()), lead.lower())
+        except Exception as error:  # wfdb raises whatever its arithmetic meets in a damaged file
+            raise RecordError(record, f"its annotation file {file.name} is damaged ({type(error).__name__})") from None
+        waves += [{"lead": lead, **wave} for wave in _waves(marks.symbol, marks.sample)]
+    table = pd.DataFrame(waves, columns=["lead", "wave", "onset", "peak", "offset"])
+    return table.astype({"onset": "Int64", "peak": "Int64", "offset": "Int64"})
+
+
+def _waves(symbols: list[str], samples: NDArray[np.int64]) -> list[dict[str, Any]]:
+    """Join ``( N )`` into waves; an onset or offset without a peak says nothing and is left out."""
+    waves: list[dict[str, Any]] = []
+    onset, open_wave = None, False
+    for symbol, sample in zip(symbols, samples, strict=True):
+        if symbol == "(":
+            onset, open_wave = int(sample), False
+        elif symbol in _WAVES:
+            waves.append({"wave": _WAVES[symbol], "onset": onset, "peak": int(sample), "offset": None})
+            onset, open_wave = None, True
+        elif symbol == ")":
+            if open_wave:
+                waves[-1]["offset"] = int(sample)
+            onset, open_wave = None, False
+    return waves
+
+
+def _read(fs: float, root: Path, record: str) -> tuple[NDArray[np.float32], dict[str, str]]:
+    return read_record(root / record, fs, seconds=SECONDS, root=root, record=record)[0], {}
+
+
+def _table(root: Path) -> pd.DataFrame:
+    path = root / "ludb.csv"
+    try:
+        table = pd.read_csv(path, dtype=str)
+    except FileNotFoundError:
+        raise EcgkitError(f"{root}: no ludb.csv here; give root= the folder of LUDB") from None
+    except (OSError, ValueError) as error:
+        raise EcgkitError(f"{path}: cannot be read as CSV ({' '.join(str(error).split())[:120]})") from None
+    lacking = [name for name in ("ID", "Sex", "Age", *TASKS["all"]) if name not in table]
+    if lacking:
+        raise EcgkitError(f"{path}: lacks the column {lacking[0]!r}; is this LUDB's file?")
+    return table.set_index(table["ID"].str.strip())
+
+
+def _number(name: str) -> str:
+    return name.rsplit("/", 1)[-1]
+
+
+def _lines(cell: Any) -> list[str]:
+    """Statements of a cell: one per line, without the closing full stop."""
+    return [line.strip().rstrip(".") for line in cell.splitlines() if line.strip()] if isinstance(cell, str) else []
+
+
+def _age(cell: Any) -> float:
+    """Years; ``>89`` is 90."""
+    digits = re.search(r"(>?)\s*(\d+)", cell) if isinstance(cell, str) else None
+    return float(digits[2]) + bool(digits[1]) if digits else float("nan")
+
+
+def _labels(rows: pd.DataFrame, columns: tuple[str, ...]) -> tuple[NDArray[np.uint8], list[str]]:
+    found = [{(column, _label(column, line)) for column in columns for line in _lines(row[column])}
+             for _, row in rows.iterrows()]
+    names = sorted(set().union(*found), key=lambda item: (columns.index(item[0]), item[1]))
+    labels = np.array([[name in row for name in names] for row in found], dtype=np.uint8).reshape(len(rows), len(names))
+    return labels, [name for _, name in names]
+
+
+def _label(column: str, line: str) -> str:
+    if column == _AXIS:
+        return "Electric axis " + line.rsplit(":", 1)[-1].strip()
+    return re.split(r"[:,]", line, maxsplit=1)[0].strip()

@@ -1,0 +1,62 @@
+"""Tests of pretraining on the simulator: it learns what it is told, and hands its weights on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ecgkit.errors import EcgkitError
+from ecgkit.models import build_encoder
+from ecgkit.simulator import EDIT_NAMES, Cohort
+from ecgkit.training import Schedule, SimulatedSettings, SupervisedSettings, pretrain_on_simulator, train_classifier
+from tests.training.test_supervised import bumps
+
+NARROW = {"widths": [8, 8, 8, 8]}
+TINY = SimulatedSettings(encoder_options=NARROW, ecgs_per_epoch=256,
+                         schedule=Schedule(epochs=4, batch_size=64, learning_rate=5e-3))
+
+
+@pytest.fixture(scope="module")
+def pretrained() -> tuple[torch.nn.Module, float, float]:
+    encoder, history = pretrain_on_simulator(TINY)
+    return encoder, history["loss"].iloc[0], history["loss"].iloc[-1]
+
+
+def test_it_learns(pretrained: tuple[torch.nn.Module, float, float]) -> None:
+    _, first, last = pretrained
+    assert last < 0.95 * first
+
+
+def test_its_embedding_tells_a_bundle_branch_block_from_a_normal_ecg(pretrained) -> None:
+    cohort, severity = Cohort(seed=99, seconds=2.5), np.zeros((200, len(EDIT_NAMES)))
+    severity[::2, EDIT_NAMES.index("LBBB")] = 1
+    with torch.no_grad():
+        z = pretrained[0](torch.from_numpy(cohort.signals(range(200), severity=severity))).numpy()
+    direction = z[:100:2].mean(axis=0) - z[1:100:2].mean(axis=0)
+    score = z[100:] @ direction
+    assert (score[::2, None] > score[None, 1::2]).mean() > 0.8
+
+
+def test_the_seed_decides_everything(pretrained) -> None:
+    again, _ = pretrain_on_simulator(TINY)
+    assert all(torch.equal(a, b) for a, b in zip(again.state_dict().values(), pretrained[0].state_dict().values(),
+                                                 strict=True))
+
+
+def test_a_classifier_starts_from_its_weights(pretrained, tmp_path: Path) -> None:
+    settings = SupervisedSettings(encoder_options=NARROW, crop_seconds=1.0,
+                                  schedule=Schedule(epochs=1, batch_size=16, learning_rate=1e-9))
+    model, _ = train_classifier(bumps(40), settings=settings, start=pretrained[0], checkpoints=tmp_path)
+    for name, weight in pretrained[0].named_parameters():
+        torch.testing.assert_close(model.encoder.get_parameter(name), weight, rtol=1e-4, atol=1e-5)
+    train_classifier(bumps(40), settings=settings, checkpoints=tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2, "another start is another run"
+
+
+def test_an_encoder_of_another_size_is_refused() -> None:
+    with pytest.raises(EcgkitError, match="no xresnet1d18 of the same size"):
+        train_classifier(bumps(40), settings=SupervisedSettings(crop_seconds=1.0),
+                         start=build_encoder("xresnet1d18", **NARROW))
