@@ -156,6 +156,20 @@ class ECGDataset:
         columns = [self.label_names.index(name) for name in names]
         return replace(self, labels=self.labels[:, columns], label_names=names)
 
+    def aligned_to(self, other: ECGDataset) -> ECGDataset:
+        """Keep the ECGs of another set, in its order, found by `record`: the same ECGs with other labels.
+
+        Raises
+        ------
+        EcgkitError
+            Where one of them is missing here.
+        """
+        place = pd.Index(self.records["record"]).get_indexer(pd.Index(other.records["record"]))
+        if (place < 0).any():
+            missing = other.records["record"].to_numpy()[place < 0][0]
+            raise EcgkitError(f"{self.name}: has no record {missing!r}, which {other.name} has")
+        return self.subset(place)
+
     def fingerprint(self) -> str:
         """SHA-256 (first 16 hex digits) of the signals, names, labels and rate: the same wherever the data lie."""
         digest = hashlib.sha256(f"{self.fs:g} {self.label_names}".encode())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 
 import numpy as np
 import torch
@@ -62,6 +63,17 @@ class Classifier(nn.Module):
         crops = every_crop(x / self.millivolts, self.crop_len)
         logits = self.head(self.encoder(crops.flatten(0, 1))).unflatten(0, crops.shape[:2])
         return logits.mean(dim=1) if self.aggregate == "mean" else logits.amax(dim=1)
+
+    def narrowed(self, label_names: Sequence[str]) -> Classifier:
+        """Return a copy that gives only some of the labels, in the order given."""
+        wanted = [self.label_names.index(name) for name in label_names]
+        copy = deepcopy(self)
+        linear = self.head[-1]
+        assert isinstance(linear, nn.Linear)
+        copy.head[-1] = nn.Linear(linear.in_features, len(wanted))
+        copy.head[-1].load_state_dict({name: value[wanted] for name, value in linear.state_dict().items()})
+        copy.label_names = tuple(label_names)
+        return copy.train(self.training).to(self.millivolts.device)
 
     @torch.no_grad()
     def predict(self, signals: NDArray[np.float32], batch_size: int = 64) -> NDArray[np.float64]:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from ecgkit.errors import EcgkitError
 
@@ -33,6 +33,14 @@ def code_digest() -> str:
     for room in ("transforms", "models", "losses", "training"):
         for path in sorted((package / room).glob("*.py")):
             digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def weights_digest(model: nn.Module) -> str:
+    """SHA-256 of all weights of a model: tells apart runs that start from different ones."""
+    digest = hashlib.sha256()
+    for tensor in model.state_dict().values():
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""Supervised training of a classifier from scratch."""
+"""Supervised training of a classifier, from random weights or from an encoder that has learnt before."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
@@ -17,9 +18,13 @@ from ecgkit.errors import EcgkitError
 from ecgkit.evaluation import auroc, macro
 from ecgkit.models.classifier import Classifier
 from ecgkit.models.encoders import build_encoder
+from ecgkit.training.checkpoint import weights_digest
 from ecgkit.training.loop import Schedule, fit
 from ecgkit.transforms.crop import random_crop
 from ecgkit.transforms.perturb import Perturb
+
+#: Labels of fewer ECGs teach nothing beside the wanted ones.
+LEAST_BESIDE = 10
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,8 @@ class SupervisedSettings:
         Before the linear head.
     perturb : Perturb
         Augmentation of the training windows.
+    beside_weight : float
+        Of the mean cross-entropy of labels that are learnt beside the wanted ones.
     schedule : Schedule
     """
 
@@ -46,11 +53,13 @@ class SupervisedSettings:
     crop_seconds: float = 2.5
     dropout: float = 0.5
     perturb: Perturb = field(default_factory=Perturb)
+    beside_weight: float = 5.0
     schedule: Schedule = field(default_factory=Schedule)
 
 
 def train_classifier(train: ECGDataset, *, validation: ECGDataset | None = None,
                      settings: SupervisedSettings | None = None, seed: int = 0,
+                     start: nn.Module | None = None, beside: ECGDataset | None = None,
                      checkpoints: str | Path | None = None, device: str = "cpu") -> tuple[Classifier, pd.DataFrame]:
     """Train a classifier of the labels of a dataset.
 
@@ -63,6 +72,12 @@ def train_classifier(train: ECGDataset, *, validation: ECGDataset | None = None,
     settings : SupervisedSettings, optional
     seed : int
         Of the initial weights, the batches, the windows and the perturbations.
+    start : Module, optional
+        An encoder of the same kind, whose weights are copied; random weights without it.
+    beside : ECGDataset, optional
+        The training ECGs with further, finer labels. They are learnt beside the wanted ones, which shares what their
+        names tell (Caruana 1997, "Multitask learning"), and are dropped from the classifier in the end. Labels with
+        fewer than ten ECGs are left out.
     checkpoints : path, optional
         Folder in which an interrupted run is found again.
     device : str
@@ -84,28 +99,45 @@ def train_classifier(train: ECGDataset, *, validation: ECGDataset | None = None,
     if validation is not None and (validation.label_names, validation.fs) != (train.label_names, train.fs):
         raise EcgkitError(f"{validation.name}: labels or rate differ from the training data's "
                           f"({', '.join(train.label_names)}; {train.fs:g} Hz)")
-    model = _build(train, settings, seed).to(device)
-    labels = torch.from_numpy(train.labels.astype(np.float32))
+    n_wanted, further = len(train.label_names), _further(train, beside)
+    model = _build(train, tuple(further), settings, seed, start).to(device)
+    labels = torch.from_numpy(np.column_stack([train.labels, *further.values()]).astype(np.float32))
 
     def loss(model: nn.Module, batch: Tensor, generator: torch.Generator) -> Tensor:
         x = torch.from_numpy(train.batch(batch.numpy())).to(device)
         x = settings.perturb(random_crop(x, model.crop_len, generator), train.fs, generator)  # type: ignore[arg-type]
-        return binary_cross_entropy_with_logits(model(x), labels[batch].to(device))
+        logits, y = model(x), labels[batch].to(device)
+        wanted = binary_cross_entropy_with_logits(logits[:, :n_wanted], y[:, :n_wanted])
+        if not further:
+            return wanted
+        return wanted + settings.beside_weight * binary_cross_entropy_with_logits(logits[:, n_wanted:], y[:, n_wanted:])
 
     def validate(model: nn.Module) -> dict[str, float]:
         assert isinstance(model, Classifier)
         assert validation is not None
-        return {"validation_auroc": float(macro(auroc(validation.labels, model.predict(validation.signals))))}
+        probabilities = model.predict(validation.signals)[:, :n_wanted]
+        return {"validation_auroc": float(macro(auroc(validation.labels, probabilities)))}
 
-    run = {"task": "supervised", "data": train.fingerprint(), **asdict(settings)} if checkpoints else None
+    run = {"task": "supervised", "data": train.fingerprint(), "beside": list(further), "start": weights_digest(model),
+           **asdict(settings)} if checkpoints else None
     averaged, history = fit(model, loss, len(train), settings.schedule, seed=seed, checkpoints=checkpoints, run=run,
                             validate=validate if validation is not None and len(validation) else None,
                             description=f"training {settings.encoder}")
     assert isinstance(averaged, Classifier)
-    return averaged, history
+    return averaged.narrowed(train.label_names), history
 
 
-def _build(train: ECGDataset, settings: SupervisedSettings, seed: int) -> Classifier:
+def _further(train: ECGDataset, beside: ECGDataset | None) -> dict[str, NDArray[np.uint8]]:
+    """Further labels of the training ECGs by name; a name that the wanted labels have too is told apart."""
+    if beside is None:
+        return {}
+    aligned = beside.aligned_to(train)
+    return {f"beside {name}": column for name, column in zip(aligned.label_names, aligned.labels.T, strict=True)
+            if column.sum() >= LEAST_BESIDE}
+
+
+def _build(train: ECGDataset, further: tuple[str, ...], settings: SupervisedSettings, seed: int,
+           start: nn.Module | None) -> Classifier:
     crop_len = round(settings.crop_seconds * train.fs)
     if crop_len > train.sig_len:
         raise EcgkitError(f"{train.name}: ECGs of {train.sig_len / train.fs:g} s are shorter than the window of "
@@ -114,5 +146,10 @@ def _build(train: ECGDataset, settings: SupervisedSettings, seed: int) -> Classi
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         encoder = build_encoder(settings.encoder, **settings.encoder_options)
-        return Classifier(encoder, train.label_names, fs=train.fs, crop_len=crop_len,
+        if start is not None:
+            try:
+                encoder.load_state_dict(start.state_dict())
+            except RuntimeError:
+                raise EcgkitError(f"the encoder to start from is no {settings.encoder} of the same size") from None
+        return Classifier(encoder, (*train.label_names, *further), fs=train.fs, crop_len=crop_len,
                           millivolts=float(sample.std()) or 1.0, dropout=settings.dropout)

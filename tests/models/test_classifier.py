@@ -42,6 +42,14 @@ def test_predict_gives_probabilities_whatever_the_batch_and_leaves_the_mode() ->
     assert model.predict(x[:0]).shape == (0, 2)
 
 
+def test_narrowed_gives_the_same_scores_for_the_labels_that_stay() -> None:
+    model, x = classifier(), torch.randn(2, 12, 300)
+    narrow = model.narrowed(("MI",))
+    torch.testing.assert_close(narrow(x), model(x)[:, 1:])
+    assert (narrow.label_names, model.label_names) == (("MI",), ("NORM", "MI"))
+    assert not narrow.training
+
+
 def test_gradients_reach_the_signal() -> None:
     x = torch.randn(1, 12, 500, requires_grad=True)
     classifier()(x)[0, 1].backward()

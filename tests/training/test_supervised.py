@@ -65,12 +65,28 @@ def test_a_finished_run_is_taken_up_not_repeated(tmp_path: Path) -> None:
     assert torch.equal(first(x), again(x))
 
 
+def test_labels_learnt_beside_are_dropped_in_the_end_and_matter_meanwhile() -> None:
+    data = bumps(80)
+    rare = np.zeros((80, 1), dtype=np.uint8)
+    rare[:3] = 1
+    beside = from_arrays(data.store, np.hstack([data.labels[:, :1], rare]), ("BUMP", "RARE"), 100, records=data.records)
+    shuffled = beside.subset(np.random.default_rng(0).permutation(80))
+    only = data.with_labels(["SLOPE"])
+    models = [train_classifier(only, settings=SMALL, beside=more)[0] for more in (None, beside, shuffled)]
+    assert all(model.label_names == ("SLOPE",) for model in models)
+    scores = [model.predict(data.signals) for model in models]
+    assert not np.allclose(scores[0], scores[1])
+    np.testing.assert_array_equal(scores[1], scores[2], "found by record, whatever the order")
+
+
 def test_mistakes_are_told_in_one_line() -> None:
     data = bumps(40)
     with pytest.raises(EcgkitError, match="labels or rate differ"):
         train_classifier(data, validation=bumps(20, ("A", "B")), settings=SMALL)
     with pytest.raises(EcgkitError, match="2 s are shorter than the window of 2.5 s"):
         train_classifier(data)
+    with pytest.raises(EcgkitError, match="has no record '30', which arrays has"):
+        train_classifier(data, settings=SMALL, beside=data.subset(np.arange(30)))
     model, _ = train_classifier(data, settings=SupervisedSettings(
         encoder_options={"widths": [4, 4, 4, 4]}, crop_seconds=1.0, schedule=Schedule(epochs=1)))
     with pytest.raises(EcgkitError, match="the classifier knows BUMP, SLOPE at 100 Hz"):

@@ -1,0 +1,133 @@
+"""The heart as readable data: the wavelets of a normal beat, and what each disease changes in them.
+
+A wavelet is `(centre, width, X, Y, Z)`: milliseconds from the R peak, standard deviation in milliseconds, and the
+heart vector in millivolts at its peak (X to the left, Y down, Z back). An ST plateau is `(on, off, X, Y, Z)`: it
+rises logistically at `on` (8 ms) and falls at `off` (25 ms). All values are for a heart rate of 60/min.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+Wavelet = tuple[float, float, float, float, float]
+
+#: One normal beat.
+NORMAL: Mapping[str, Wavelet] = {
+    "P1": (-165, 16, 0.035, 0.085, -0.035),
+    "P2": (-140, 18, 0.055, 0.045, 0.035),
+    "Q": (-20, 7, -0.13, -0.04, -0.24),
+    "R": (0, 9.5, 1.05, 0.62, 0.30),
+    "S": (22, 8.5, -0.02, -0.12, 0.42),
+    "T": (265, 42, 0.30, 0.17, -0.20),
+    "T2": (215, 50, 0.05, 0.03, -0.03),
+}
+
+
+@dataclass(frozen=True)
+class Edit:
+    """What a disease at full severity changes in a normal beat.
+
+    Parameters
+    ----------
+    name : str
+        What it is, in words.
+    replace : mapping
+        Wavelets that a normal beat has, with their new values.
+    add : mapping
+        Wavelets and ST plateaus that a normal beat does not have.
+    drop : tuple of str
+        Wavelets that vanish.
+    delay : mapping
+        Milliseconds by which wavelets come later (earlier where negative).
+    """
+
+    name: str
+    replace: Mapping[str, Wavelet] = field(default_factory=dict)
+    add: Mapping[str, Wavelet] = field(default_factory=dict)
+    drop: tuple[str, ...] = ()
+    delay: Mapping[str, float] = field(default_factory=dict)
+
+
+_ANTERIOR_SCAR = {"Q": (-22, 11, 0.02, -0.02, 0.42), "R": (4, 9.5, 0.75, 0.55, 0.45)}
+_INFERIOR_SCAR = {"Q": (-22, 12, 0.05, -0.52, -0.18)}
+
+#: The twelve edits; each is moved along by its severity, 0 (normal) to 1 (as written here).
+EDITS: Mapping[str, Edit] = {
+    "LBBB": Edit("left bundle branch block",
+                 replace={"R": (-12, 20, 0.62, 0.30, 0.60), "T": (300, 45, -0.26, -0.08, -0.30),
+                          "T2": (240, 50, -0.05, -0.02, -0.05)},
+                 add={"R2": (42, 20, 0.80, 0.22, 0.85), "ST LBBB": (95, 230, -0.05, -0.02, -0.09)},
+                 drop=("Q", "S"), delay={"P1": -25, "P2": -25}),
+    "RBBB": Edit("right bundle branch block",
+                 replace={"T": (280, 42, 0.30, 0.17, 0.05)}, add={"S2": (60, 17, -0.42, -0.05, -0.52)}),
+    "1AVB": Edit("first-degree atrioventricular block", delay={"P1": -90, "P2": -90}),
+    "AMI": Edit("old anterior infarction", replace={**_ANTERIOR_SCAR, "T": (265, 42, 0.10, 0.12, 0.30)}),
+    "AMI_acute": Edit("acute anterior infarction", replace={**_ANTERIOR_SCAR, "T": (255, 48, 0.30, 0.10, -0.35)},
+                      add={"ST AMI": (45, 220, 0.05, -0.02, -0.22)}),
+    "IMI": Edit("old inferior infarction", replace={**_INFERIOR_SCAR, "T": (265, 42, 0.30, -0.12, -0.15)}),
+    "IMI_acute": Edit("acute inferior infarction", replace={**_INFERIOR_SCAR, "T": (255, 48, 0.15, 0.28, -0.05)},
+                      add={"ST IMI": (45, 220, -0.06, 0.18, 0.04)}),
+    "LVH": Edit("left ventricular hypertrophy with strain",
+                replace={"R": (2, 11.5, 1.75, 0.45, 0.95), "S": (24, 9, -0.02, -0.10, 0.75),
+                         "T": (265, 42, -0.20, -0.02, -0.12), "T2": (215, 50, -0.03, 0, -0.02)},
+                add={"ST LVH": (55, 210, -0.08, 0, -0.07)}),
+    "LQT": Edit("long QT", replace={"T": (385, 52, 0.28, 0.16, -0.18), "T2": (320, 55, 0.05, 0.03, -0.03)}),
+    "WPW": Edit("pre-excitation",
+                replace={"R": (0, 11.5, 1.0, 0.6, 0.2), "T": (270, 42, -0.08, -0.03, -0.08),
+                         "T2": (215, 50, -0.02, 0, -0.02)},
+                add={"delta": (-42, 15, 0.22, 0.14, -0.10)}, drop=("Q",), delay={"P1": 10, "P2": 10}),
+    "LAFB": Edit("left anterior fascicular block",
+                 replace={"Q": (-20, 8, -0.05, 0.12, -0.20), "R": (4, 11, 1.0, -0.75, 0.30)}),
+    "AF": Edit("atrial fibrillation", drop=("P1", "P2")),
+}
+EDIT_NAMES = tuple(EDITS)
+#: The thirteen classes.
+CLASSES = ("NORM", *EDIT_NAMES)
+
+#: A ventricular premature beat; its focus is the same in all patients, so its vector points to the left in all.
+VENTRICULAR: Mapping[str, Wavelet] = {
+    "VR": (-5, 26, 1.10, 0.20, 0.30),
+    "VR2": (42, 24, 0.50, 0.35, 0.60),
+    "VT": (300, 52, -0.32, -0.12, -0.20),
+}
+
+#: All wavelets that any beat may have, in a fixed order: the slots of the arrays below.
+SLOTS = (*NORMAL, *(slot for edit in EDITS.values() for slot in edit.add), *VENTRICULAR)
+ATRIAL = ("P1", "P2")
+REPOLARISATION = tuple(slot for slot in SLOTS if slot.startswith(("T", "ST ")) or slot == "VT")
+PLATEAUS = tuple(slot for slot in SLOTS if slot.startswith("ST "))
+DEPOLARISATION = tuple(slot for slot in SLOTS if slot not in (*ATRIAL, *REPOLARISATION))
+
+
+def _normal() -> NDArray[np.float64]:
+    """Values of all slots in a normal beat, `(n_slots, 5)`; what it lacks lies in its place with no amplitude."""
+    table = np.zeros((len(SLOTS), 5))
+    for edit in EDITS.values():
+        for slot, wavelet in edit.add.items():
+            table[SLOTS.index(slot), :2] = wavelet[:2]
+    for slot, wavelet in (*NORMAL.items(), *VENTRICULAR.items()):
+        table[SLOTS.index(slot)] = wavelet
+    return table
+
+
+def _moves() -> NDArray[np.float64]:
+    """What each edit adds to each slot at full severity, `(n_edits, n_slots, 5)`."""
+    table = np.zeros((len(EDITS), len(SLOTS), 5))
+    for row, edit in enumerate(EDITS.values()):
+        for slot, wavelet in (*edit.replace.items(), *edit.add.items()):
+            table[row, SLOTS.index(slot)] = np.array(wavelet) - BASE[SLOTS.index(slot)]
+        for slot, milliseconds in edit.delay.items():
+            table[row, SLOTS.index(slot), 0] += milliseconds
+    return table
+
+
+#: `(n_slots, 5)`: a normal beat.
+BASE = _normal()
+#: `(n_edits, n_slots, 5)`: the edits as displacements, so a mixture of diseases is a sum.
+MOVES = _moves()
+#: `(n_edits, n_slots)`: 1 where an edit lets a wavelet vanish.
+DROPS = np.array([[float(slot in edit.drop) for slot in SLOTS] for edit in EDITS.values()])

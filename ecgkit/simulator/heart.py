@@ -1,0 +1,188 @@
+"""From severities to the heart vector: the wavelets of each ECG's beat, and their sum over its beats."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from ecgkit.simulator.catalogue import (
+    ATRIAL,
+    BASE,
+    DEPOLARISATION,
+    DROPS,
+    MOVES,
+    PLATEAUS,
+    REPOLARISATION,
+    SLOTS,
+    VENTRICULAR,
+)
+from ecgkit.simulator.rhythm import ATRIAL_PREMATURE, VENTRICULAR_PREMATURE, Beats
+
+IS_ATRIAL, IS_DEPOLARISATION, IS_REPOLARISATION, IS_PLATEAU = (
+    np.array([slot in group for slot in SLOTS]) for group in (ATRIAL, DEPOLARISATION, REPOLARISATION, PLATEAUS))
+
+#: How much of each slot a beat of each kind has, `(n_kinds, n_slots)`.
+SHARE = np.zeros((3, len(SLOTS)))
+SHARE[:VENTRICULAR_PREMATURE] = [slot not in VENTRICULAR for slot in SLOTS]
+SHARE[VENTRICULAR_PREMATURE] = [slot in VENTRICULAR for slot in SLOTS]
+SHARE[ATRIAL_PREMATURE, [SLOTS.index(slot) for slot in ATRIAL]] = (-0.3, 1.1)
+
+#: Rise and fall of an ST plateau, milliseconds.
+RISE, FALL = 8.0, 25.0
+#: A Gaussian is summed within so many widths of its centre (less than 0.04 % of its peak is left out) ...
+REACH = 4.0
+#: ... of the widest that its slot gets; patients' wavelets are at most this much wider than the catalogue's.
+WIDEST = 1.3
+
+
+@dataclass(frozen=True)
+class Variation:
+    """How a patient's wavelets differ from the catalogue's; `none` gives the catalogue itself.
+
+    Parameters
+    ----------
+    gain : ndarray, shape (n, n_slots, 3)
+        Factor of each wavelet's X, Y, Z.
+    width : ndarray, shape (n, n_slots)
+        Factor of each width.
+    delay : ndarray, shape (n, n_slots)
+        Milliseconds by which each wavelet comes later.
+    tempo : ndarray, shape (n, n_slots)
+        Factor of all times of a wavelet: slower conduction, longer repolarisation.
+    """
+
+    gain: NDArray[np.float64]
+    width: NDArray[np.float64]
+    delay: NDArray[np.float64]
+    tempo: NDArray[np.float64]
+
+    @classmethod
+    def none(cls, n: int) -> Variation:
+        """No variation, for `n` ECGs."""
+        one = np.ones((n, len(SLOTS)))
+        return cls(np.ones((n, len(SLOTS), 3)), one, 0 * one, one)
+
+
+@dataclass(frozen=True)
+class Wavelets:
+    """The wavelets of some ECGs' beats at 60/min.
+
+    Parameters
+    ----------
+    start, width : ndarray, shape (n, n_slots)
+        Centre and width of the Gaussians, or begin and end of the ST plateaus, milliseconds from the R peak.
+    vector : ndarray, shape (n, n_slots, 3)
+        X, Y, Z in millivolts.
+    """
+
+    start: NDArray[np.float64]
+    width: NDArray[np.float64]
+    vector: NDArray[np.float64]
+
+
+def wavelets(severity: NDArray[np.float64], variation: Variation) -> Wavelets:
+    """Wavelets of hearts that have several diseases at once, each to its own degree.
+
+    A disease moves the five numbers of a wavelet in a straight line from the normal beat's to its own; the moves of
+    several diseases add up. A wavelet that diseases drop is multiplied by the product of (1 - severity).
+
+    Parameters
+    ----------
+    severity : ndarray, shape (n, n_edits)
+        0 to 1, in the order of `ecgkit.simulator.catalogue.EDIT_NAMES`.
+    variation : Variation
+        The patients.
+    """
+    table = BASE + (severity[:, :, None, None] * MOVES).sum(axis=1)
+    kept = np.prod(1 - severity[:, :, None] * DROPS, axis=1)
+    return Wavelets(start=table[..., 0] * variation.tempo + variation.delay,
+                    width=table[..., 1] * variation.tempo * variation.width,
+                    vector=table[..., 2:] * kept[..., None] * variation.gain)
+
+
+def heart_vector(hearts: Wavelets, beats: Beats, fs: float, sig_len: int) -> NDArray[np.float32]:
+    """Sum of all wavelets over all beats.
+
+    Parameters
+    ----------
+    hearts : Wavelets
+        One beat of each ECG.
+    beats : Beats
+        When the beats are.
+    fs : float
+        Sampling rate in Hz.
+    sig_len : int
+        Samples.
+
+    Returns
+    -------
+    ndarray of float32, shape (n, 3, sig_len)
+        X, Y, Z in millivolts.
+    """
+    margin = int(np.ceil(_LONGEST * fs))
+    vector = np.zeros((len(beats.time), 3, sig_len + 2 * margin), dtype=np.float32)
+    present = np.abs(hearts.vector).max(axis=2) > 0
+    in_view = (beats.time > -_LONGEST) & (beats.time < sig_len / fs + _LONGEST)
+    for parity in (0, 1):
+        rows, order = np.nonzero(in_view[:, parity::2])
+        numbers = 2 * order + parity
+        kinds = beats.kind[rows, numbers]
+        for slot in range(len(SLOTS)):
+            used = present[rows, slot] & (SHARE[kinds, slot] != 0)
+            if used.any():
+                _add(vector, hearts, beats, slot, rows[used], numbers[used], fs, margin)
+    return vector[:, :, margin:margin + sig_len]
+
+
+def _add(vector: NDArray[np.float32], hearts: Wavelets, beats: Beats, slot: int, row: NDArray[np.intp],
+         beat: NDArray[np.intp], fs: float, margin: int) -> None:
+    """Add one wavelet of some beats; every second beat at a time, so that no two overlap within one ECG."""
+    time, start, width = beats.time[row, beat], hearts.start[row, slot], hearts.width[row, slot]
+    if IS_REPOLARISATION[slot]:
+        width = width * beats.stretch[row, beat]
+        if not IS_PLATEAU[slot]:
+            start = start * beats.stretch[row, beat]
+    first_ms, length_ms = _SPAN[slot]
+    n_samples = int(np.ceil(length_ms / 1000 * fs)) + 1
+    sample = np.floor((time + (start + first_ms) / 1000) * fs).astype(np.intp)
+    ms = (sample / fs - time) * 1000
+    step = np.arange(n_samples, dtype=np.float32) * np.float32(1000 / fs)
+    shape = _plateau(ms, step, start, width) if IS_PLATEAU[slot] else _gaussian(ms, step, start, width)
+    amplitude = (hearts.vector[row, slot] * SHARE[beats.kind[row, beat], slot, None]).astype(np.float32)
+    windows = sliding_window_view(vector, n_samples, axis=2, writeable=True)
+    windows[row, :, np.clip(sample + margin, 0, windows.shape[2] - 1)] += amplitude[:, :, None] * shape[:, None]
+
+
+def _gaussian(ms: NDArray[np.float64], step: NDArray[np.float32], centre: NDArray[np.float64],
+              width: NDArray[np.float64]) -> NDArray[np.float32]:
+    """A Gaussian from `ms` on, at the steps `step`."""
+    z = step * (np.sqrt(0.5) / width).astype(np.float32)[:, None]
+    z += ((ms - centre) / width * np.sqrt(0.5)).astype(np.float32)[:, None]
+    z *= z
+    return np.exp(np.negative(z, out=z), out=z)
+
+
+def _plateau(ms: NDArray[np.float64], step: NDArray[np.float32], on: NDArray[np.float64],
+             off: NDArray[np.float64]) -> NDArray[np.float32]:
+    """An ST plateau from `ms` on, at the steps `step`."""
+    rise = np.exp(((on - ms) / RISE).astype(np.float32)[:, None] - step / np.float32(RISE))
+    fall = np.exp(((ms - off) / FALL).astype(np.float32)[:, None] + step / np.float32(FALL))
+    return 1 / ((1 + rise) * (1 + fall))
+
+
+def _spans() -> tuple[NDArray[np.float64], float]:
+    """First millisecond and length of every slot's window, relative to its start, and the longest reach in seconds."""
+    reachable = BASE + np.concatenate([np.zeros_like(BASE)[None], MOVES])
+    widest = reachable[..., 1].max(axis=0) * WIDEST
+    gaussian = np.stack([-REACH * widest, 2 * REACH * widest], axis=1)
+    tail = 6 * FALL
+    plateau = np.stack([np.full(len(SLOTS), -6 * RISE), 6 * RISE + widest + tail], axis=1)
+    span = np.where(IS_PLATEAU[:, None], plateau, gaussian)
+    last = WIDEST * np.where(IS_PLATEAU, BASE[:, 0], reachable[..., 0].max(axis=0)) + span.sum(axis=1)
+    return span, float(max(last.max(), -(reachable[..., 0].min(axis=0) + span[:, 0]).min(), span[:, 1].max())) / 1000
+
+
+_SPAN, _LONGEST = _spans()

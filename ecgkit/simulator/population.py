@@ -1,0 +1,173 @@
+"""Who is examined: age, sex, diseases and their severity, the chest, and how the heart beats that day."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecgkit.simulator.catalogue import EDIT_NAMES, SLOTS
+from ecgkit.simulator.heart import IS_ATRIAL, IS_DEPOLARISATION, IS_PLATEAU, IS_REPOLARISATION, Variation
+from ecgkit.simulator.keyed import Keyed
+from ecgkit.simulator.torso import lead_field
+
+#: Share of 60-year-old men who have each disease, the factor by which 20 more years multiply it, and the factor for
+#: women. Shares follow the mix of a hospital's ECGs (about half normal); the factors are plausible, not measured.
+PREVALENCE: Mapping[str, tuple[float, float, float]] = {
+    "LBBB": (0.045, 1.6, 1.0), "RBBB": (0.060, 1.6, 0.6), "1AVB": (0.055, 1.6, 0.7), "AMI": (0.080, 1.6, 0.5),
+    "AMI_acute": (0.045, 1.4, 0.6), "IMI": (0.085, 1.6, 0.5), "IMI_acute": (0.045, 1.4, 0.6),
+    "LVH": (0.105, 1.5, 0.9), "LQT": (0.050, 1.1, 1.4), "WPW": (0.030, 0.7, 0.8), "LAFB": (0.060, 1.6, 0.7),
+    "AF": (0.070, 2.2, 0.8),
+}
+#: The first rules out those after it: they cannot both be, or the first hides them on an ECG.
+RULES_OUT: tuple[tuple[str, ...], ...] = (
+    ("LBBB", "RBBB", "LAFB", "WPW", "AMI", "AMI_acute", "IMI", "IMI_acute", "LQT"),
+    ("WPW", "RBBB", "1AVB", "AMI", "AMI_acute", "IMI", "IMI_acute", "LAFB", "AF", "LVH"),
+    ("AF", "1AVB"),
+    ("AMI_acute", "AMI", "IMI_acute", "IMI"),
+    ("IMI_acute", "IMI", "AMI"),
+    ("LAFB", "IMI", "IMI_acute"),
+)
+#: Severities of the diseased lie between this and 1; atrial fibrillation is there or not. The mildest cases meet no
+#: diagnostic threshold yet, as in life, so that a classifier cannot be perfect.
+LEAST_SEVERITY = 0.10
+LEAST_FIBRILLATION = 0.85
+#: Voltages of recordings of PTB-XL relative to Dower's torso, I, II, V1 to V6: V2 and V3 lie nearest the heart.
+USUAL_GAIN = np.array([1.2, 1.0, 1.05, 1.5, 1.4, 1.25, 1.15, 1.1])
+#: What an acute infarction is at the next visit.
+HEALED = {"AMI_acute": "AMI", "IMI_acute": "IMI"}
+
+
+@dataclass(frozen=True)
+class Examination:
+    """All that is drawn for some ECGs but the beats and the noise.
+
+    Parameters
+    ----------
+    ids : ndarray of int, shape (n,)
+        ECG numbers.
+    age : ndarray, shape (n,)
+        Years at the first visit.
+    sex : ndarray of int, shape (n,)
+        0 male, 1 female.
+    severity : ndarray, shape (n, n_edits)
+        Of each disease, 0 absent.
+    field : ndarray, shape (n, 8, 3)
+        Lead field of the torso.
+    variation : Variation
+        How the patient's wavelets differ from the catalogue's.
+    heart_rate, variability, ectopy
+        See `ecgkit.simulator.rhythm.beats`.
+    respiration, breath_depth : ndarray, shape (n,)
+        Breaths per second; share by which breathing swells the heart vector.
+    """
+
+    ids: NDArray[np.int64]
+    age: NDArray[np.float64]
+    sex: NDArray[np.int64]
+    severity: NDArray[np.float64]
+    field: NDArray[np.float64]
+    variation: Variation
+    heart_rate: NDArray[np.float64]
+    variability: NDArray[np.float64]
+    ectopy: NDArray[np.float64]
+    respiration: NDArray[np.float64]
+    breath_depth: NDArray[np.float64]
+
+
+def examine(keyed: Keyed, ids: NDArray[np.int64], visits: int, amount: float) -> Examination:
+    """Draw patients and their days.
+
+    Parameters
+    ----------
+    keyed : Keyed
+        Random streams.
+    ids : ndarray of int, shape (n,)
+        ECG numbers: `id` is visit `id % visits` of patient `id // visits`.
+    visits : int
+        ECGs of each patient.
+    amount : float
+        How much patients differ: 1 as in life, 0 the standard torso, the catalogue's wavelets and a regular 60/min.
+    """
+    patient, visit = ids // visits, ids % visits
+    age = np.clip(60 + 17 * keyed.normal("age", patient, 1)[:, 0], 18, 95)
+    sex = (keyed.uniform("sex", patient, 1)[:, 0] < 0.48).astype(np.int64)
+    return Examination(
+        ids, age, sex, _severity(keyed, patient, visit, ids, age, sex), _field(keyed, patient, age, sex, amount),
+        _variation(keyed, patient, ids, amount), _heart_rate(keyed, patient, ids, sex, amount),
+        _variability(keyed, ids, age, amount), _ectopy(keyed, ids) * (amount > 0),
+        keyed.uniform("respiration", ids, 1, 0.18, 0.32)[:, 0],
+        amount * keyed.uniform("breath depth", ids, 1, 0.01, 0.08)[:, 0])
+
+
+def _severity(keyed: Keyed, patient: NDArray[np.int64], visit: NDArray[np.int64], ids: NDArray[np.int64],
+              age: NDArray[np.float64], sex: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Severity of each disease, `(n, n_edits)`: the patient's, a little different from visit to visit."""
+    n_edits = len(EDIT_NAMES)
+    share, ageing, female = np.array([PREVALENCE[name] for name in EDIT_NAMES]).T
+    chance = share * ageing ** ((age[:, None] - 60) / 20) * np.where(sex[:, None] == 1, female, 1.0)
+    has = keyed.uniform("disease", patient, n_edits) < chance
+    for first, *others in RULES_OUT:
+        column = [EDIT_NAMES.index(name) for name in others]
+        has[:, column] &= ~has[:, EDIT_NAMES.index(first), None]
+    least = np.where(np.array(EDIT_NAMES) == "AF", LEAST_FIBRILLATION, LEAST_SEVERITY)
+    usual = least + (1 - least) * keyed.uniform("severity", patient, n_edits)
+    today = np.clip(usual + 0.05 * keyed.normal("severity today", ids, n_edits), least, 1)
+    severity = np.where(has, today, 0.0)
+    later = visit > 0
+    for acute, old in HEALED.items():
+        a, o = EDIT_NAMES.index(acute), EDIT_NAMES.index(old)
+        severity[later, o] = np.maximum(severity[later, o], severity[later, a])
+        severity[later, a] = 0
+    return severity
+
+
+def _field(keyed: Keyed, patient: NDArray[np.int64], age: NDArray[np.float64], sex: NDArray[np.int64],
+           amount: float) -> NDArray[np.float64]:
+    """Lead field, `(n, 8, 3)`: the heart turned by up to 20 degrees about each axis, and gains of the leads.
+
+    The axis turns left with age, and women's voltages are a little lower.
+    """
+    degrees = keyed.uniform("rotation", patient, 3, -20, 20)
+    degrees[:, 0] -= 0.2 * (age - 60)
+    gain = np.exp(0.18 * keyed.normal("gain", patient, 1) + 0.12 * keyed.normal("lead gain", patient, 8))
+    gain *= np.where(sex == 1, 0.93, 1.03)[:, None] * USUAL_GAIN
+    return lead_field(amount * degrees, gain**amount)
+
+
+def _variation(keyed: Keyed, patient: NDArray[np.int64], ids: NDArray[np.int64], amount: float) -> Variation:
+    """How patients' wavelets differ from the catalogue's, and a little from visit to visit."""
+    n, slots = len(patient), len(SLOTS)
+    wavelet = 0.14 * keyed.normal("wavelet", patient, slots) + 0.05 * keyed.normal("wavelet today", ids, slots)
+    component = 0.08 * keyed.normal("component", patient, 3 * slots).reshape(n, slots, 3)
+    repolarisation = 0.15 * keyed.normal("T gain", patient, 1) * IS_REPOLARISATION
+    gain = np.exp(amount * (wavelet[..., None] + component + repolarisation[..., None]))
+    width = np.exp(amount * 0.06 * np.clip(keyed.normal("width", patient, slots), -2, 2) * ~IS_PLATEAU)
+    pr, qrs, qt = np.clip(keyed.normal("tempo", patient, 3), -2, 2).T[..., None]
+    delay = amount * -14.0 * pr * IS_ATRIAL
+    tempo = 1 + amount * (0.05 * qrs * IS_DEPOLARISATION + 0.03 * qt * IS_REPOLARISATION)
+    return Variation(gain, width, delay, tempo)
+
+
+def _heart_rate(keyed: Keyed, patient: NDArray[np.int64], ids: NDArray[np.int64], sex: NDArray[np.int64],
+                amount: float) -> NDArray[np.float64]:
+    """Beats per minute in sinus rhythm and in atrial fibrillation, `(n, 2)`."""
+    draw = keyed.normal("usual rate", patient, 2) + 0.5 * keyed.normal("rate today", ids, 2)
+    sinus = np.clip(70 + 3 * sex + 11 * draw[:, 0], 45, 115)
+    fibrillating = np.clip(86 + 16 * draw[:, 1], 55, 140)
+    return 60 + amount * (np.stack([sinus, fibrillating], axis=1) - 60)
+
+
+def _variability(keyed: Keyed, ids: NDArray[np.int64], age: NDArray[np.float64], amount: float) -> NDArray[np.float64]:
+    """Slow, respiratory and beat-to-beat modulation of RR, `(n, 3)`: less in the old."""
+    young = np.exp(-(age - 40) / 30)
+    unit = keyed.uniform("variability", ids, 2)
+    slow, respiratory = (0.008 + 0.02 * unit[:, 0]) * np.sqrt(young), (0.005 + 0.03 * unit[:, 1]) * young
+    return amount * np.stack([slow, respiratory, np.full(len(ids), 0.006)], axis=1)
+
+
+def _ectopy(keyed: Keyed, ids: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Probability that a beat is an atrial, a ventricular premature one, `(n, 2)`: each 0 in 19 ECGs of 20."""
+    return np.where(keyed.uniform("ectopic", ids, 2) < 0.05, keyed.uniform("burden", ids, 2, 0.04, 0.2), 0.0)

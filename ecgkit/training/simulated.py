@@ -1,0 +1,113 @@
+"""Pretraining on the simulator: an encoder learns diseases and intervals from endless simulated ECGs.
+
+No recording and no label of a hospital is needed, so what this saves in labels is saved for everybody.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from ecgkit.models.classifier import Classifier
+from ecgkit.models.encoders import build_encoder
+from ecgkit.simulator import EDIT_NAMES, Cohort
+from ecgkit.training.loop import Schedule, fit
+from ecgkit.transforms.perturb import scale_gain
+
+#: Mean and spread in milliseconds by which the true intervals are standardised.
+INTERVALS = {"pr": (160.0, 40.0), "qrs": (95.0, 25.0), "qt": (400.0, 45.0), "rr": (850.0, 200.0)}
+#: Visits are numbers below this one; a number comes up twice once in billions.
+_NUMBERS = 1 << 40
+
+
+@dataclass(frozen=True)
+class SimulatedSettings:
+    """What pretraining on the simulator needs.
+
+    Parameters
+    ----------
+    encoder : str
+        A name of `ecgkit.models.ENCODERS`.
+    encoder_options : dict
+        Passed to the encoder: widths, kernel size.
+    fs : float
+        Sampling rate in Hz.
+    crop_seconds : float
+        Length of each simulated ECG.
+    interval_weight : float
+        Of the squared error of the standardised intervals, beside the cross-entropy of the severities.
+    gain : float
+        Spread of the gain (`ecgkit.transforms.perturb.scale_gain`).
+    ecgs_per_epoch : int
+        Simulated ECGs that make an "epoch"; none is ever seen twice.
+    schedule : Schedule
+    """
+
+    encoder: str = "xresnet1d18"
+    encoder_options: dict[str, Any] = field(default_factory=dict)
+    fs: float = 100.0
+    crop_seconds: float = 2.5
+    interval_weight: float = 0.03
+    gain: float = 0.1
+    ecgs_per_epoch: int = 12_800
+    schedule: Schedule = field(default_factory=lambda: Schedule(epochs=10, learning_rate=5e-3, averaging=0.99))
+
+
+def pretrain_on_simulator(settings: SimulatedSettings | None = None, *, seed: int = 0,
+                          checkpoints: str | Path | None = None,
+                          device: str = "cpu") -> tuple[nn.Module, pd.DataFrame]:
+    """Train an encoder to tell the severity of twelve diseases, and PR, QRS, QT and RR, of simulated ECGs.
+
+    Parameters
+    ----------
+    settings : SimulatedSettings, optional
+    seed : int
+        Of the patients, the initial weights and the batches.
+    checkpoints : path, optional
+        Folder in which an interrupted run is found again.
+    device : str
+        `cpu` or `cuda`.
+
+    Returns
+    -------
+    Module
+        The encoder, in eval mode.
+    DataFrame
+        One row per epoch: `epoch`, `loss`, `learning_rate`.
+    """
+    settings = settings or SimulatedSettings()
+    cohort = Cohort(seed=seed, fs=settings.fs, seconds=settings.crop_seconds)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        encoder = build_encoder(settings.encoder, **settings.encoder_options)
+        model = Classifier(encoder, (*EDIT_NAMES, *INTERVALS), fs=settings.fs, crop_len=cohort.sig_len, dropout=0.2,
+                           millivolts=float(cohort.signals(range(256)).std()))
+
+    def loss(model: nn.Module, batch: Tensor, generator: torch.Generator) -> Tensor:
+        visits = torch.randint(_NUMBERS, (len(batch),), generator=generator).numpy()
+        x = torch.from_numpy(cohort.signals(visits)).to(device)
+        logits = model(scale_gain(x, settings.gain, generator))
+        severity = torch.from_numpy(cohort.severity(visits).astype(np.float32)).to(device)
+        named = binary_cross_entropy_with_logits(logits[:, :len(EDIT_NAMES)], severity)
+        return named + settings.interval_weight * _interval_error(logits[:, len(EDIT_NAMES):], cohort, visits)
+
+    run = {"task": "simulated", **asdict(settings)}
+    averaged, history = fit(model.to(device), loss, settings.ecgs_per_epoch, settings.schedule, seed=seed,
+                            checkpoints=checkpoints, run=run, description="pretraining on the simulator")
+    return averaged.get_submodule("encoder"), history
+
+
+def _interval_error(predicted: Tensor, cohort: Cohort, visits: np.ndarray) -> Tensor:
+    """Mean squared error of the standardised intervals that an ECG has; atrial fibrillation has no PR."""
+    truth = cohort.intervals(visits)
+    standard = np.stack([(getattr(truth, name) - mean) / spread for name, (mean, spread) in INTERVALS.items()], axis=1)
+    target = torch.from_numpy(standard.astype(np.float32)).to(predicted.device)
+    known = torch.isfinite(target)
+    return (predicted - target)[known].square().mean()

@@ -1,0 +1,79 @@
+"""The heart vector equals the sum of Gaussians and plateaus that defines it."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from ecgkit.simulator.catalogue import BASE, EDIT_NAMES, SLOTS, VENTRICULAR
+from ecgkit.simulator.heart import _LONGEST, _SPAN, FALL, RISE, SHARE, Variation, Wavelets, heart_vector, wavelets
+from ecgkit.simulator.rhythm import ATRIAL_PREMATURE, SHORTEST_RR, VENTRICULAR_PREMATURE, Beats
+
+
+def _slow(hearts: Wavelets, beats: Beats, fs: float, sig_len: int) -> NDArray[np.float64]:
+    """Each wavelet of each beat over the whole recording, in double precision."""
+    ms = np.arange(sig_len) / fs * 1000
+    vector = np.zeros((len(beats.time), 3, sig_len))
+    for n in range(len(beats.time)):
+        for time, kind, stretch in zip(beats.time[n] * 1000, beats.kind[n], beats.stretch[n], strict=True):
+            for k, slot in enumerate(SLOTS):
+                a, b = hearts.start[n, k], hearts.width[n, k]
+                if slot.startswith("ST"):
+                    shape = expit((ms - time - a) / RISE) * expit(-(ms - time - b * stretch) / FALL)
+                else:
+                    s = stretch if slot[0] == "T" or slot == "VT" else 1.0
+                    shape = np.exp(-0.5 * ((ms - time - a * s) / (b * s))**2)
+                vector[n] += SHARE[kind, k] * hearts.vector[n, k, :, None] * shape
+    return vector
+
+
+@pytest.mark.parametrize("fs", [100.0, 250.0])
+def test_equals_a_plain_loop_over_beats_and_wavelets(fs: float) -> None:
+    rng = np.random.default_rng(0)
+    n, n_beats = 14, 9
+    severity = np.concatenate([np.zeros((1, 12)), np.eye(12), rng.random((1, 12))])
+    variation = Variation(rng.uniform(0.8, 1.2, (n, len(SLOTS), 3)), rng.uniform(0.9, 1.1, (n, len(SLOTS))),
+                          rng.uniform(-15, 15, (n, len(SLOTS))), rng.uniform(0.95, 1.05, (n, len(SLOTS))))
+    time = np.cumsum(rng.uniform(0.35, 1.2, (n, n_beats)), axis=1) - 1.5
+    kind = np.zeros((n, n_beats), dtype=np.int8)
+    kind[:, 3], kind[:, 6] = ATRIAL_PREMATURE, VENTRICULAR_PREMATURE
+    beats = Beats(time, np.ones_like(time), kind, rng.uniform(0.85, 1.05, (n, n_beats)))
+    hearts = wavelets(severity, variation)
+    sig_len = round(4 * fs)
+    np.testing.assert_allclose(heart_vector(hearts, beats, fs, sig_len), _slow(hearts, beats, fs, sig_len), atol=0.002)
+
+
+def test_wavelets_at_full_severity_are_the_catalogues() -> None:
+    hearts = wavelets(np.eye(12), Variation.none(12))
+    t = SLOTS.index("T")
+    assert hearts.vector[EDIT_NAMES.index("AMI"), t].tolist() == pytest.approx([0.10, 0.12, 0.30])
+    assert hearts.start[EDIT_NAMES.index("LQT"), t] == pytest.approx(385)
+    np.testing.assert_array_equal(hearts.vector[EDIT_NAMES.index("LBBB"), SLOTS.index("Q")], 0)
+
+
+def test_severity_moves_in_a_straight_line_and_diseases_add_up() -> None:
+    severity = np.zeros((4, 12))
+    severity[1, EDIT_NAMES.index("LVH")] = severity[3, EDIT_NAMES.index("LVH")] = 0.4
+    severity[2, EDIT_NAMES.index("IMI")] = severity[3, EDIT_NAMES.index("IMI")] = 0.7
+    hearts = wavelets(severity, Variation.none(4))
+    change = hearts.vector - hearts.vector[0]
+    np.testing.assert_allclose(change[3], change[1] + change[2], atol=1e-12)
+    assert hearts.vector[1, SLOTS.index("R"), 0] == pytest.approx(1.05 + 0.4 * 0.70)
+
+
+def test_two_diseases_that_drop_a_wavelet_drop_it_once() -> None:
+    severity = np.zeros((1, 12))
+    severity[0, [EDIT_NAMES.index("LBBB"), EDIT_NAMES.index("WPW")]] = 0.5
+    hearts = wavelets(severity, Variation.none(1))
+    np.testing.assert_allclose(hearts.vector[0, SLOTS.index("Q")], 0.25 * BASE[SLOTS.index("Q"), 2:])
+
+
+def test_every_other_beat_never_overlaps() -> None:
+    assert _SPAN[:, 1].max() / 1000 + 1 / 50 < 2 * SHORTEST_RR
+    assert _LONGEST < 1
+
+
+def test_a_ventricular_beat_has_none_of_the_normal_wavelets() -> None:
+    for k, slot in enumerate(SLOTS):
+        assert (SHARE[VENTRICULAR_PREMATURE, k] != 0) == (slot in VENTRICULAR)
+        assert (SHARE[0, k] != 0) == (slot not in VENTRICULAR)
