@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
-import stat
+import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,35 +25,18 @@ FLAT_BELOW_MV = 0.01
 EXTENSIONS = (".hea", ".dat", ".mat")
 #: The header of an ECG is a few kilobytes; a larger file is something else.
 _LARGEST_HEADER = 1 << 20
-_INVALID_16 = -32768
-
-_FORMAT = re.compile(r"(?P<code>\d+)(?:x(?P<per_frame>\d+))?(?::(?P<skew>\d+))?(?:\+(?P<offset>\d+))?$")
-_GAIN = re.compile(r"(?P<gain>[-+]?[\d.]+(?:[eE][-+]?\d+)?)(?:\((?P<baseline>-?\d+)\))?(?:/(?P<units>\S+))?$")
-_NUMBER = re.compile(r"[\d.]+(?:[eE][-+]?\d+)?")
-
-
-@dataclass(frozen=True)
-class Lead:
-    """One signal line of a WFDB header."""
-
-    file: str
-    code: str
-    offset: int
-    gain: float
-    baseline: int
-    units: str
-    checksum: int | None
-    name: str
+#: Samples in 12 bytes of the WFDB storage formats; the FLAC formats (508, 516, 524) have no fixed number.
+_IN_12_BYTES = {"8": 12, "80": 12, "16": 6, "61": 6, "160": 6, "24": 4, "32": 3, "212": 8, "310": 9, "311": 9}
+#: Where links live for a moment: in memory, if there is such a folder.
+_SCRATCH = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
 
 @dataclass(frozen=True)
 class Header:
-    """A WFDB header: sampling rate in Hz, samples per lead (0 where it says nothing), leads and comments."""
+    """What a WFDB header says: sampling rate in Hz, samples per lead, comments."""
 
-    record: str
     fs: float
     sig_len: int
-    leads: tuple[Lead, ...]
     comments: tuple[str, ...]
 
     @property
@@ -96,13 +82,13 @@ def read_record(path: str | Path, fs: float | None = None, *, seconds: float | N
     base = record_base(path)
     record = record or str(path)
     root = Path(root) if root is not None else base.parent
-    header = read_header(base, root=root, record=record)
-    signal = _physical(base.parent, root, header)
+    signal, read = _read(base, root, record)
+    header = Header(float(read.fs), read.sig_len, tuple(read.comments))
     if seconds is not None:
         signal = cut(signal, header.fs, seconds, record)
     target = fs or header.fs
-    twelve = standardise(signal, [lead.name for lead in header.leads], fs=header.fs, target_fs=target,
-                         units=[lead.units for lead in header.leads], record=record)
+    twelve = standardise(signal, [name or "" for name in read.sig_name], fs=header.fs, target_fs=target,
+                         units=read.units, record=record)
     if seconds is not None:
         twelve = twelve[:, :round(seconds * target)]
     check_not_flat(twelve, record)
@@ -182,133 +168,109 @@ def _checked(path: Path, root: Path, record: str) -> Path:
     return path
 
 
-def read_header(base: Path, *, root: Path, record: str) -> Header:
-    """Parse `base`.hea; see `read_record` for the parameters and errors.
+def _read(base: Path, root: Path, record: str) -> tuple[NDArray[np.float64], Any]:
+    """Signal in the units of its header, `(n_leads, sig_len)`, missing samples NaN, and the `wfdb.Record`.
 
-    Written out because `wfdb.rdheader` refuses dates that the Challenge's own headers carry (``05-May-2020``) and
-    opens paths that a header names. The date is not used here.
+    `wfdb` opens whatever a header names, so it sees only a folder with a clean header and links to the checked files.
+    """
+    import wfdb  # takes a second, and most of what imports this module reads no record
+
+    words, leads, comments = _header_words(base, root, record)
+    links = {name: f"file{k}" for k, name in enumerate(dict.fromkeys(lead[0] for lead in leads))}
+    clean = [f"record {' '.join(words)}", *(" ".join([links[lead[0]], *lead[1:]]) for lead in leads), *comments]
+    with tempfile.TemporaryDirectory(prefix="ecgkit-", dir=_SCRATCH) as folder:
+        Path(folder, "record.hea").write_bytes("\n".join(clean).encode("ascii", "replace"))
+        with _in_one_line(record, "its header is damaged: cannot read the lines of its leads"):
+            header = wfdb.rdheader(f"{folder}/record")
+        _check_numbers(header, words, leads, record)
+        for name, link in links.items():
+            path = _checked(base.parent / name, root, record)
+            _check_size(path, [k for k, lead in enumerate(leads) if lead[0] == name], header, record)
+            try:
+                Path(folder, link).symlink_to(path.resolve())
+            except OSError:  # Windows wants a privilege for links
+                shutil.copyfile(path, Path(folder, link))
+        with _in_one_line(record, "is damaged"):
+            read = wfdb.rdrecord(f"{folder}/record", physical=False)
+            signal, sums = np.asarray(read.dac(), dtype=np.float64).T, read.calc_checksum()
+    for name, given, found in zip(read.sig_name, read.checksum, sums, strict=True):
+        # a writer may leave out checksums, or leave all of them at zero
+        if any(read.checksum) and given is not None and (given - found) % (1 << 16):
+            raise RecordError(record, f"is damaged: the samples of lead {name} do not add up to its checksum")
+    return signal, read
+
+
+def _header_words(base: Path, root: Path, record: str) -> tuple[list[str], list[list[str]], list[str]]:
+    """Record line (no name, no date: `wfdb` refuses ``05-May-2020``) and leads, in words, and comments of a header.
+
+    `wfdb` parses them. Here, files that leads name are checked to be plain names.
     """
     path = _checked(base.with_name(base.name + ".hea"), root, record)
-    content = _read_bytes(path, record, largest=_LARGEST_HEADER)
-    lines = [line.strip() for line in content.decode("utf-8", errors="replace").splitlines()]
-    comments = tuple(line.lstrip("# \t") for line in lines if line.startswith("#"))
-    lines = [line for line in lines if line and not line.startswith("#")]
-    first = lines[0].split() if lines else []
-    try:
-        n_leads, sig_len = int(first[1]), int(first[3]) if len(first) > 3 else 0
-        fs = float(_NUMBER.match(first[2])[0]) if len(first) > 2 else 250.0  # type: ignore[index]
-    except (IndexError, TypeError, ValueError):
-        raise RecordError(record, "its header is damaged: the first line should be `name n_leads fs sig_len`") from None
+    if (size := _size(path, record)) > _LARGEST_HEADER:
+        raise RecordError(record, f"{path.name} is too large for a header ({size:,} bytes)")
+    text = path.read_bytes().decode("utf-8", errors="replace")
+    # wfdb drops what is not ASCII, which would turn microvolts into volts
+    lines = [line.strip() for line in text.replace("\u00b5", "u").replace("\u03bc", "u").splitlines()]
+    first, *leads = [line.split() for line in lines if line and not line.startswith("#")] or [[""]]
     if "/" in first[0]:
         raise RecordError(record, "is a record of several segments; write it as one first (wfdb: rdrecord, wrsamp)")
-    if not 0 < n_leads <= len(lines) - 1 or sig_len < 0 or not 0 < fs < 1e6:
-        raise RecordError(record, f"its header is damaged: {n_leads} leads promised and {len(lines) - 1} described, "
-                                  f"{sig_len} samples at {fs:g} Hz")
-    return Header(record, fs, sig_len, tuple(_lead(line, record) for line in lines[1:1 + n_leads]), comments)
+    if not leads or first[1:2] != [str(len(leads))]:
+        raise RecordError(record, f"its header is damaged: {len(leads)} lines describe leads, which is not the number "
+                                  "that the first line `name n_leads fs sig_len` gives")
+    for name, *_ in leads:
+        if re.search(r"[/\\:\0]", name) or name in (".", "..", "~"):
+            raise RecordError(record, f"its header names {name!r}, which is not a file of its own folder; not opened")
+    length = [word for word in first[3:4] if word != "0"]  # zero stands for unknown
+    return [*first[1:3], *length], leads, [line for line in lines if line.startswith("#")]
 
 
-def _lead(line: str, record: str) -> Lead:
-    """Parse ``file format [gain [adcres [adczero [initial [checksum [blocksize [name]]]]]]]``."""
-    parts = line.split(maxsplit=8)
-    layout = _FORMAT.match(parts[1]) if len(parts) > 1 else None
-    gain = _GAIN.match(parts[2]) if len(parts) > 2 else None
-    name = parts[8].strip() if len(parts) > 8 else ""
-    if layout is None or gain is None:
-        raise RecordError(record, f"its header is damaged: cannot read the line {line[:80]!r}")
-    if re.search(r"[/\\:\0]", parts[0]) or parts[0] in (".", "..", "~"):
-        raise RecordError(record, f"its header names {parts[0]!r}, which is not a file of its own folder; not opened")
-    if int(layout["per_frame"] or 1) != 1 or int(layout["skew"] or 0):
-        raise RecordError(record, f"lead {name} has several samples per frame or a skew; write it plainly first")
+def _check_numbers(header: Any, words: list[str], leads: list[list[str]], record: str) -> None:
+    """Refuse numbers that `wfdb` could not read and took for its defaults (250 Hz, gain 200), and unusual leads."""
+    if not 0 < header.fs < 1e6 or not all(map(_says, words[1:], (header.fs, header.sig_len))):
+        raise RecordError(record, f"its header is damaged: {' '.join(words[1:])!r} should be a rate in Hz and a length")
+    for k, lead in enumerate(leads):
+        name, gain = header.sig_name[k], "".join(lead[2:3])
+        if _says(gain, 0):
+            raise RecordError(record, f"lead {name} is not calibrated (gain 0), so it has no millivolts")
+        if not _says(gain, header.adc_gain[k]):
+            raise RecordError(record, f"its header is damaged: cannot read the line {' '.join(lead)[:80]!r}")
+        if header.samps_per_frame[k] != 1 or header.skew[k]:
+            raise RecordError(record, f"lead {name} has several samples per frame or a skew; write it plainly first")
+
+
+def _says(word: str, value: float | None) -> bool:
+    """Whether a word of a header (``500``, ``500/100``, ``1000(0)/mV``) gives this number."""
     try:
-        value, zero = float(gain["gain"]), int(parts[4]) if len(parts) > 4 else 0
-        checksum = int(parts[6]) if len(parts) > 6 else None
-    except ValueError:
-        raise RecordError(record, f"its header is damaged: cannot read the line {line[:80]!r}") from None
-    if value == 0:
-        raise RecordError(record, f"lead {name} is not calibrated (gain 0), so it has no millivolts")
-    return Lead(parts[0], layout["code"], int(layout["offset"] or 0), value,
-                int(gain["baseline"]) if gain["baseline"] else zero, gain["units"] or "mV", checksum, name)
+        return value is not None and math.isclose(float(re.split(r"[(/]", word)[0]), value)
+    except (ValueError, OverflowError):
+        return False
 
 
-def _physical(folder: Path, root: Path, header: Header) -> NDArray[np.float64]:
-    """Signal of all leads in their units, `(n_leads, sig_len)`; missing samples are NaN."""
-    files = {name: _checked(folder / name, root, header.record)
-             for name in dict.fromkeys(lead.file for lead in header.leads)}
-    if all(lead.code == "16" for lead in header.leads):
-        digital = _read_16(files, header)
-        _check_sums(digital, header)
-        gain = np.array([[lead.gain] for lead in header.leads])
-        baseline = np.array([[lead.baseline] for lead in header.leads])
-        return np.where(digital == _INVALID_16, np.nan, (digital - baseline) / gain)
-    return _read_by_wfdb(files, header)
-
-
-def _read_16(files: dict[str, Path], header: Header) -> NDArray[np.int64]:
-    """Two-byte samples, the format of PTB-XL, LUDB and the Challenge: six times as fast as `wfdb.rdrecord`."""
-    rows: dict[int, NDArray[np.int64]] = {}
-    for name, path in files.items():
-        members = [k for k, lead in enumerate(header.leads) if lead.file == name]
-        content, offset = _read_bytes(path, header.record), header.leads[members[0]].offset
-        sig_len = header.sig_len or max(0, len(content) - offset) // (2 * len(members))
-        expected = offset + 2 * sig_len * len(members)
-        if len(content) != expected:
-            raise RecordError(header.record, f"is damaged: {name} has {len(content):,} bytes, its header promises "
-                                             f"{expected:,}")
-        samples = np.frombuffer(content, "<i2", offset=offset).reshape(-1, len(members)).T.astype(np.int64)
-        rows.update(zip(members, samples, strict=True))
-    if len({len(row) for row in rows.values()}) > 1:
-        raise RecordError(header.record, "is damaged: its leads differ in length")
-    return np.stack([rows[k] for k in range(len(header.leads))])
-
-
-def _read_by_wfdb(files: dict[str, Path], header: Header) -> NDArray[np.float64]:
-    """Every other storage format, by `wfdb`, from a folder that holds a clean header and the checked files only."""
-    import wfdb
-
-    lines = [f"record {len(header.leads)} {header.fs:g} {header.sig_len or ''}"]
-    stored = {name: f"file{k}" for k, name in enumerate(files)}
-    for lead in header.leads:
-        lines.append(f"{stored[lead.file]} {lead.code}+{lead.offset} {lead.gain!r}({lead.baseline})/{lead.units} "
-                     f"0 0 0 0 0 {lead.name}")
-    with tempfile.TemporaryDirectory(prefix="ecgkit-") as folder:
-        Path(folder, "record.hea").write_text("\n".join(lines) + "\n", encoding="utf-8")
-        for name, path in files.items():
-            Path(folder, stored[name]).write_bytes(_read_bytes(path, header.record))
-        try:
-            read = wfdb.rdrecord(str(Path(folder, "record")), physical=False)
-            _check_sums(read.d_signal.T, header)
-            return np.asarray(read.dac(), dtype=np.float64).T
-        except RecordError:
-            raise
-        except Exception as error:  # wfdb raises whatever its arithmetic meets in a damaged file
-            raise RecordError(header.record, f"is damaged: {_one_line(error)}") from None
-
-
-def _check_sums(digital: NDArray[np.int64], header: Header) -> None:
-    """Compare the 16-bit sums of the samples with the header's, unless a writer has left all of them at zero."""
-    given: Sequence[int | None] = [lead.checksum for lead in header.leads]
-    if not any(given):
+def _check_size(path: Path, leads: list[int], header: Any, record: str) -> None:
+    """Refuse a file of these leads that is not as long as promised; `wfdb` reads the start of a longer one."""
+    size, offset = _size(path, record), header.byte_offset[leads[0]] or 0
+    if (in_12_bytes := _IN_12_BYTES.get(header.fmt[leads[0]])) is None:
         return
-    for row, lead in zip(digital, header.leads, strict=True):
-        if lead.checksum is not None and (int(row.sum(dtype=np.int64)) - lead.checksum) % (1 << 16):
-            raise RecordError(header.record, f"is damaged: the samples of lead {lead.name} do not add up to its "
-                                             "checksum")
+    sig_len = header.sig_len or (size - offset) * in_12_bytes // 12 // len(leads)
+    promised = offset - (-12 * sig_len * len(leads) // in_12_bytes)  # rounded up
+    spare = 3 if 12 % in_12_bytes else 0  # writers may fill up the last group of a packed format
+    if not promised <= size <= promised + spare:
+        raise RecordError(record, f"is damaged: {path.name} has {size:,} bytes, its header promises {promised:,}")
 
 
-def _read_bytes(path: Path, record: str, largest: int | None = None) -> bytes:
-    """Read a regular file; a pipe or a device is never opened."""
+def _size(path: Path, record: str) -> int:
+    """Bytes of a regular file; a pipe or a device is refused before it is opened."""
+    if not os.path.exists(path):
+        raise RecordError(record, f"has no {path.suffix or path.name} file")
+    if not os.path.isfile(path) or not os.access(path, os.R_OK):
+        raise RecordError(record, f"{path.name} is not a regular file that may be read")
+    return path.stat().st_size
+
+
+@contextmanager
+def _in_one_line(record: str, what: str) -> Iterator[None]:
+    """Tell an error in one line: `wfdb` raises whatever its arithmetic meets in a damaged file."""
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise RecordError(record, f"{path.name} is not a regular file")
-        if largest is not None and status.st_size > largest:
-            raise RecordError(record, f"{path.name} is too large for a header ({status.st_size:,} bytes)")
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise RecordError(record, f"has no {path.suffix or path.name} file") from None
-    except OSError as error:
-        raise RecordError(record, f"{path.name} cannot be read: {error.strerror}") from None
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:160]
+        yield
+    except Exception as error:
+        raise RecordError(record, f"{what}: " + " ".join(f"{type(error).__name__}: {error}".split())[:160]) from None

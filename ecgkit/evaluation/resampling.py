@@ -59,7 +59,7 @@ def macro(values: Array) -> Array:
     """Mean over the labels whose value is not nan, `(..., n_labels)` to `(...)`; nan where there is none."""
     known = ~np.isnan(values)
     count = known.sum(axis=-1)
-    return ratio(np.where(known, values, 0).sum(axis=-1), count, count > 0)
+    return ratio(np.where(known, values, 0).sum(axis=-1), count, count > 0)[()]  # a number, not an array of none
 
 
 def bootstrap(metric: Metric, y_true: Any, y_score: Any, patient_id: Any, *, n_boot: int = 1000,

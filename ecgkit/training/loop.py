@@ -54,7 +54,7 @@ class Schedule:
     learning_rate: float = 1e-2
     weight_decay: float = 1e-2
     warmup: float = 0.3
-    averaging: float = 0.995
+    averaging: float = 0.99
     validate_every: int = 5
 
 

@@ -57,7 +57,7 @@ class SimulatedSettings:
     interval_weight: float = 0.03
     gain: float = 0.1
     ecgs_per_epoch: int = 12_800
-    schedule: Schedule = field(default_factory=lambda: Schedule(epochs=10, learning_rate=5e-3, averaging=0.99))
+    schedule: Schedule = field(default_factory=lambda: Schedule(epochs=10, learning_rate=5e-3))
 
 
 def pretrain_on_simulator(settings: SimulatedSettings | None = None, *, seed: int = 0,

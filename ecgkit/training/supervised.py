@@ -41,8 +41,8 @@ class SupervisedSettings:
         Window that the classifier sees (2.5 s: Strodthoff et al. 2020).
     dropout : float
         Before the linear head.
-    perturb : Perturb
-        Augmentation of the training windows.
+    perturb : Perturb, optional
+        Augmentation of the training windows; none by default, since it did not help on validation folds.
     beside_weight : float
         Of the mean cross-entropy of labels that are learnt beside the wanted ones.
     schedule : Schedule
@@ -52,7 +52,7 @@ class SupervisedSettings:
     encoder_options: dict[str, Any] = field(default_factory=dict)
     crop_seconds: float = 2.5
     dropout: float = 0.5
-    perturb: Perturb = field(default_factory=Perturb)
+    perturb: Perturb | None = None
     beside_weight: float = 5.0
     schedule: Schedule = field(default_factory=Schedule)
 
@@ -105,7 +105,9 @@ def train_classifier(train: ECGDataset, *, validation: ECGDataset | None = None,
 
     def loss(model: nn.Module, batch: Tensor, generator: torch.Generator) -> Tensor:
         x = torch.from_numpy(train.batch(batch.numpy())).to(device)
-        x = settings.perturb(random_crop(x, model.crop_len, generator), train.fs, generator)  # type: ignore[arg-type]
+        x = random_crop(x, round(settings.crop_seconds * train.fs), generator)
+        if settings.perturb:
+            x = settings.perturb(x, train.fs, generator)
         logits, y = model(x), labels[batch].to(device)
         wanted = binary_cross_entropy_with_logits(logits[:, :n_wanted], y[:, :n_wanted])
         if not further:

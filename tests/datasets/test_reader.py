@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import wfdb
 
+from ecgkit.datasets import reader
 from ecgkit.datasets.reader import find_records, inside, read_record
 from ecgkit.errors import EcgkitError, RecordError
 from ecgkit.leads import LEADS
@@ -60,6 +61,31 @@ def test_gains_baselines_order_spelling_and_units(tmp_path):
     np.testing.assert_allclose(read_record(path)[0], signal, atol=3e-4)
 
 
+@pytest.mark.parametrize("unit", ["\u00b5V", "\u03bcV"])
+def test_microvolts_are_not_volts(tmp_path, unit):
+    """wfdb drops letters that are not ASCII; both the micro sign and the Greek letter are in use."""
+    signal = heartbeat()
+    path = write_record(tmp_path, "r", 1e3 * signal, gain=2, units=unit)
+    np.testing.assert_allclose(read_record(path)[0], signal, atol=3e-4)
+
+
+@pytest.mark.parametrize("date", ["00:00:00 05-May-2020", "12:00 31/12/1999", "25:61:61 99/99/9999", "noon"])
+def test_dates_do_not_matter(tmp_path, date):
+    assert read_record(write_record(tmp_path, "r", heartbeat(), date=date))[0].shape == (12, 1000)
+
+
+@pytest.mark.parametrize("length", ["", " 0"])
+def test_a_length_that_the_header_leaves_open_is_that_of_the_file(tmp_path, length):
+    path = write_record(tmp_path, "r", heartbeat())
+    edit_header(path, "r 12 100 1000", f"r 12 100{length}")
+    signal, _, header = read_record(path)
+    assert (signal.shape, header.sig_len) == ((12, 1000), 1000)
+    data = path.with_suffix(".dat")
+    data.write_bytes(data.read_bytes()[:-1])
+    with pytest.raises(RecordError, match="is damaged: "):
+        read_record(path)
+
+
 def test_one_gain_per_lead(tmp_path):
     signal = heartbeat()
     path = write_record(tmp_path, "r", signal)
@@ -85,6 +111,39 @@ def test_leads_in_two_files(tmp_path):
     lines = [(tmp_path / f"{part}.hea").read_text().splitlines()[1:] for part in ("limb", "chest")]
     (tmp_path / "both.hea").write_text("\n".join(["both 12 100 1000", *lines[0], *lines[1]]))
     np.testing.assert_allclose(read_record(tmp_path / "both")[0], signal, atol=6e-4)
+
+
+#: Bytes that 11 leads of 1001 samples take: 11 011 samples, in groups of 2 (format 212) or 3 (310, 311).
+BYTES = {"8": 11011, "80": 11011, "16": 22022, "61": 22022, "160": 22022, "24": 33033, "32": 44044, "212": 16517,
+         "310": 14682, "311": 14682}
+
+
+@pytest.mark.parametrize("fmt", BYTES)
+def test_length_of_every_storage_format(tmp_path, fmt):
+    names = [lead for lead in LEADS if lead != "III"]
+    lines = ["r 11 100 1001", *(f"r.dat {fmt} 1000(7)/mV 16 0 3 0 0 {name}" for name in names)]
+    (tmp_path / "r.hea").write_text("\n".join(lines))
+    # bytes that are a missing sample in none of the formats
+    content = np.random.default_rng(0).integers(16, 100, BYTES[fmt], dtype=np.uint8).tobytes()
+    data = tmp_path / "r.dat"
+    data.write_bytes(content)
+    expected = wfdb.rdrecord(str(tmp_path / "r")).p_signal.T
+    np.testing.assert_allclose(read_record(tmp_path / "r")[0][[LEADS.index(name) for name in names]], expected, 1e-6)
+    for damaged in (content[:-1], content + bytes(4)):
+        data.write_bytes(damaged)
+        with pytest.raises(RecordError, match=rf"is damaged: r\.dat has {len(damaged):,} bytes, .* {len(content):,}"):
+            read_record(tmp_path / "r")
+
+
+def test_compressed_format(tmp_path):
+    eight = [0, 1, *range(6, 12)]
+    signal = heartbeat()
+    wfdb.wrsamp("r", fs=100, units=["mV"] * 8, sig_name=[LEADS[k] for k in eight], p_signal=signal[eight].T,
+                fmt=["516"] * 8, adc_gain=[1000] * 8, baseline=[0] * 8, write_dir=str(tmp_path))
+    np.testing.assert_allclose(read_record(tmp_path / "r")[0][eight], signal[eight], atol=6e-4)
+    edit_header(tmp_path / "r", "r 8 100 1000", "r 8 100 1001")
+    with pytest.raises(RecordError, match="is damaged"):
+        read_record(tmp_path / "r")
 
 
 @pytest.mark.parametrize("fmt", ["212", "80", "24", "32"])
@@ -202,7 +261,9 @@ class TestFaults:
         self.check(path, r"lead I is not calibrated")
 
     @pytest.mark.parametrize("text", ["", "\n\n", "# only a comment", "r", "r twelve 100 1000", "r 12 abc",
-                                      "r 12 0 1000", "r 12 100 -5", "r 2000000000 100 1000", "\x00\xff\xfe binary"])
+                                      "r 12 0 1000", "r 12 100 -5", "r 2000000000 100 1000", "\x00\xff\xfe binary",
+                                      "r 11 100 1000", "r 12 -100 1000", "r 12 1e2 1000", "r 12 100 1e3",
+                                      "r 12 1OO 1000", "r 12 100 " + "9" * 400, "r 12 " + "9" * 400])
     def test_broken_first_line(self, tmp_path, text):
         path = write_record(tmp_path, "r", heartbeat())
         lines = path.with_suffix(".hea").read_text().splitlines()[1:]
@@ -210,7 +271,8 @@ class TestFaults:
         self.check(path, r"its header is damaged")
 
     @pytest.mark.parametrize("line", ["r.dat", "r.dat sixteen 1000/mV", "r.dat 16", "r.dat 16 gain",
-                                      "r.dat 16 1e/mV 0 x"])
+                                      "r.dat 16 1e/mV 0 x", "r.dat 16 1E3(0)/mV 16 0 0 0 0 V2",
+                                      "r.dat 16bit 1000/mV 16 0 0 0 0 V2"])
     def test_broken_signal_line(self, tmp_path, line):
         path = write_record(tmp_path, "r", heartbeat())
         header = path.with_suffix(".hea")
@@ -261,6 +323,27 @@ class TestNothingOutside:
         edit_header(path, ".dat 16 ", ".dat 61 ")
         with pytest.raises(RecordError, match="not opened"):
             read_record(path, root=tmp_path / "root")
+
+    @pytest.mark.parametrize("name", ["*.dat", "?.dat", "[r].dat"])
+    def test_a_pattern_is_only_a_name(self, tmp_path, name):
+        path = write_record(tmp_path, "r", heartbeat(), data_name=name)
+        with pytest.raises(RecordError, match=r"has no \.dat file"):
+            read_record(path)
+
+    @pytest.mark.parametrize("links", [True, False])
+    def test_nothing_is_left_behind(self, tmp_path, monkeypatch, links):
+        (tmp_path / "scratch").mkdir()
+        monkeypatch.setattr(reader, "_SCRATCH", str(tmp_path / "scratch"))
+        if not links:
+            monkeypatch.setattr(Path, "symlink_to", lambda *_: (_ for _ in ()).throw(OSError("no privilege")))
+        path = write_record(tmp_path / "data", "r", heartbeat())
+        content = {file: file.read_bytes() for file in (tmp_path / "data").iterdir()}
+        assert read_record(path)[0].shape == (12, 1000)
+        edit_header(path, "r 12 100 1000", "r 12 100 999")
+        with pytest.raises(RecordError, match="is damaged"):
+            read_record(path)
+        assert not list((tmp_path / "scratch").iterdir())
+        assert path.with_suffix(".dat").read_bytes() == content[path.with_suffix(".dat")]
 
     @pytest.mark.parametrize("suffix", [".dat", ".hea"])
     def test_link_out_of_the_root(self, tmp_path, secret, suffix):

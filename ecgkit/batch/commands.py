@@ -1,0 +1,125 @@
+"""Commands of the batch; the command line of ecgkit mounts them as `ecgkit book`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ecgkit.batch.plan import make_plan, project, write_json
+from ecgkit.batch.run import described, inspect, locked, run_planned
+from ecgkit.errors import EcgkitError
+
+app = typer.Typer(help="Run the notebooks and build the book, in a checkout of the repository.", no_args_is_help=True,
+                  pretty_exceptions_enable=False)
+
+Profile = Annotated[str, typer.Option(help="A file of notebooks/profiles: quick, sample, ...")]
+Data = Annotated[str, typer.Option(help="Folder of recordings in PTB-XL's layout, for profiles that read one.")]
+
+Planned = Annotated[str, typer.Option(hidden=True, help="Digest that the batch planned.")]
+
+
+@app.command()
+def build(profile: Profile = "quick", data: Data = "",
+          cores: Annotated[int, typer.Option(help="Cores to use; 0 for all.")] = 0,
+          slurm: Annotated[bool, typer.Option("--slurm", help="Run on Slurm: workflow/slurm/config.yaml.")] = False,
+          dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would run.")] = False) -> None:
+    """Run what is out of date, build the book, print the path of its first page."""
+    root = project()
+    plan = make_plan(root, profile, data)
+    folder = Path(data).expanduser().resolve() if data else ""
+    command = [sys.executable, "-m", "snakemake", "--cores", str(cores or os.cpu_count()), "--rerun-triggers", "input",
+               "--rerun-incomplete", "--nolock", "--keep-going", "--quiet", "all",
+               "--config", f"profile={profile}", f"data={folder}"]
+    command += ["--workflow-profile", "workflow/slurm"] if slurm else []
+    command += ["--dry-run"] if dry_run else []
+    # The lock is ours, since Snakemake's own outlives a batch that was killed.
+    with locked(root / "_build" / profile / "lock", f"profile {profile} is being built already") as lock:
+        code = subprocess.run(command, cwd=root, check=False, pass_fds=[lock]).returncode
+    if code:
+        raise EcgkitError(f"the batch of profile {profile} did not finish; see above")
+    if not dry_run:
+        typer.echo(plan.site / "index.html")
+
+
+@app.command()
+def notebook(name: str, profile: Profile = "quick", data: Data = "",
+             threads: Annotated[int, typer.Option(help="Threads to use; 0 as planned.")] = 0,
+             planned: Planned = "") -> None:
+    """Run one notebook with a profile's parameters."""
+    plan = make_plan(project(), profile, data)
+    run = plan.run(name)
+    _still(planned, run.folder.name)
+    run_planned(run, threads=threads or None)
+    done = sum(each.record.is_file() for each in plan.runs)
+    print(f"{name} done: {done} of {len(plan.runs)} notebooks", file=sys.stderr, flush=True)
+
+
+@app.command()
+def parameters(name: str) -> None:
+    """List the parameters of a notebook."""
+    run = make_plan(project()).run(name)
+    for parameter in inspect(run.source).values():
+        typer.echo(described(parameter))
+
+
+@app.command()
+def pages(profile: Profile = "quick", data: Data = "", planned: Planned = "") -> None:
+    """Build the pages of a profile whose notebooks have run."""
+    from ecgkit.batch.site import build_site
+
+    plan = make_plan(project(), profile, data)
+    _still(planned, plan.digest)
+    build_site(plan.root, profile, {run.name: run.folder for run in plan.runs}, plan.site)
+    write_json(plan.stamp, {"profile": profile, "runs": [run.folder.name for run in plan.runs]})
+
+
+@app.command()
+def site() -> None:
+    """Build the published book without running anything."""
+    from ecgkit.batch.publish import published_runs, read_manifest
+    from ecgkit.batch.site import build_site
+
+    root = project()
+    typer.echo(build_site(root, read_manifest(root)["profile"], published_runs(root), root / "_build/published/site"))
+
+
+@app.command()
+def publish(profile: Profile = "sample", data: Data = "") -> None:
+    """Copy the executed notebooks of a profile to book/published."""
+    from ecgkit.batch.publish import publish as copy
+
+    typer.echo(copy(make_plan(project(), profile, data)))
+
+
+@app.command()
+def check() -> None:
+    """Say whether the published notebooks are those of the checkout; exit code 2 where they are not."""
+    from ecgkit.batch.publish import check_published
+
+    said = check_published(project())
+    if said:
+        raise EcgkitError("; ".join(said))
+
+
+def _still(planned: str, now: str) -> None:
+    """Refuse to run what is not what the batch planned, since its result would bear the wrong digest."""
+    if planned and planned != now:
+        raise EcgkitError("the library, a notebook or the data changed while the batch ran; call make book again")
+
+
+def main() -> None:
+    """Run the commands; a user's mistake is one line and exit code 2."""
+    try:
+        app()
+    except EcgkitError as error:
+        sys.exit(_fail(error))
+
+
+def _fail(error: EcgkitError) -> int:
+    print(f"error: {error}", file=sys.stderr)
+    return 2

@@ -1,0 +1,280 @@
+"""What there is to run: each notebook of a profile, its parameters and needs, and a digest of all that decides it.
+
+A complete run lies in a folder named by its digest, so what is out of date shows in the names of folders, whatever
+the dates of files: ``_build/<profile>/runs/<notebook>-<digest>/``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ecgkit.errors import EcgkitError
+
+PROFILES = Path("notebooks/profiles")
+TABLE = Path("notebooks/batch.yaml")
+#: Parts of the library that no notebook imports: changing them makes no result out of date.
+NOT_IN_NOTEBOOKS = ("cli.py", "batch")
+_IGNORED = ("__pycache__", ".ipynb_checkpoints", ".DS_Store")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One notebook with the parameters that it runs with.
+
+    Parameters
+    ----------
+    name : str
+        Name of the notebook, ``"01_cohort"``.
+    source : Path
+        The notebook as it is kept.
+    folder : Path
+        Where its complete run lies or will lie; the name ends in the digest.
+    parameters : dict
+        What the profile sets.
+    needs : tuple of Run
+        Runs whose results it reads.
+    threads : int
+        Threads that it can use.
+    data : Path, optional
+        Folder of recordings; None for simulated ECGs.
+    """
+
+    name: str
+    source: Path
+    folder: Path
+    parameters: dict[str, Any]
+    needs: tuple[Run, ...] = ()
+    threads: int = 1
+    data: Path | None = None
+
+    @property
+    def record(self) -> Path:
+        """The file that is written last: where it is, the run is whole."""
+        return self.folder / "record.json"
+
+    @property
+    def results(self) -> Path:
+        """What the notebook wrote."""
+        return self.folder / "results"
+
+    @property
+    def notebook(self) -> Path:
+        """The executed notebook."""
+        return self.folder / f"{self.name}.ipynb"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All runs of a profile, and the book that shows them."""
+
+    root: Path
+    profile: str
+    runs: tuple[Run, ...]
+    digest: str
+
+    @property
+    def site(self) -> Path:
+        """Folder of the built book."""
+        return self.root / "_build" / self.profile / "site"
+
+    @property
+    def stamp(self) -> Path:
+        """A file of the built book, named by the digest of everything that the book shows."""
+        return self.site / f"build-{self.digest}.json"
+
+    def run(self, name: str) -> Run:
+        """Return the run of one notebook.
+
+        Raises
+        ------
+        EcgkitError
+            Where there is no such notebook.
+        """
+        for run in self.runs:
+            if run.name == name:
+                return run
+        raise EcgkitError(f"no notebook {name!r} in {TABLE}; it lists {', '.join(r.name for r in self.runs)}")
+
+
+def project(start: Path | None = None) -> Path:
+    """Find the checkout that a folder (the current one by default) lies in."""
+    here = (start or Path.cwd()).resolve()
+    for folder in (here, *here.parents):
+        if (folder / TABLE).is_file() and (folder / "_config.yml").is_file():
+            return folder
+    raise EcgkitError(f"{here} is not in a checkout of ecgkit (no {TABLE}); change to one, and run this there")
+
+
+def make_plan(root: Path, profile: str = "quick", data: str | Path | None = None) -> Plan:
+    """Plan the runs of a profile.
+
+    Parameters
+    ----------
+    root : Path
+        The checkout.
+    profile : str
+        Name of a file in ``notebooks/profiles``.
+    data : path, optional
+        Folder of recordings in PTB-XL's layout, for profiles that need one.
+
+    Raises
+    ------
+    EcgkitError
+        Unknown profile or notebook, missing or unwanted folder of recordings.
+    """
+    settings, table = load_profile(root, profile), _table(root)
+    folder = _data_folder(profile, bool(settings.get("needs_data")), data)
+    shared = [content_digest(root / "ecgkit", without=NOT_IN_NOTEBOOKS), _file_digest(root / "constraints.txt"),
+              data_digest(folder, root / "_build") if folder else ""]
+    parameters = settings.get("parameters") or {}
+    unknown = sorted(set(parameters) - set(table))
+    if unknown:
+        raise EcgkitError(f"profile {profile} sets parameters of {unknown[0]!r}, which {TABLE} does not list")
+    runs: dict[str, Run] = {}
+    for name, entry in table.items():
+        source = root / "notebooks" / f"{name}.ipynb"
+        needs = tuple(runs[need] for need in _needs(name, entry, runs))
+        digest = _digest([*shared, code_digest(source), parameters.get(name) or {}, [n.folder.name for n in needs]])
+        runs[name] = Run(name, source, root / "_build" / profile / "runs" / f"{name}-{digest}",
+                         dict(parameters.get(name) or {}), needs, int(entry.get("threads", 1)), folder)
+    return Plan(root, profile, tuple(runs.values()), _book_digest(root, profile, runs.values()))
+
+
+def load_profile(root: Path, profile: str) -> dict[str, Any]:
+    """Read a profile: ``needs_data`` and the ``parameters`` of each notebook."""
+    path = root / PROFILES / f"{profile}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in (root / PROFILES).glob("*.yaml")))
+        raise EcgkitError(f"no profile {profile!r}; there are {known}")
+    return _mapping(path, ("needs_data", "parameters"))
+
+
+def content_digest(folder: Path, without: Iterable[str] = ()) -> str:
+    """Digest the names and contents of the files below a folder; dates and the folder's own place do not count."""
+    digest = hashlib.sha256()
+    for path in _files(folder):
+        name = path.relative_to(folder)
+        if name.parts[0] not in without:
+            digest.update(f"{name.as_posix()} {_file_digest(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def code_digest(path: Path) -> str:
+    """Digest the code cells of a notebook, executed or not; prose, captions and outputs do not count."""
+    return _digest(code_cells(path))
+
+
+def code_cells(path: Path) -> list[str]:
+    """Sources of the code cells of a notebook, executed or not, without injected parameters."""
+    return [_text(cell["source"]) for cell in _cells(path) if cell["cell_type"] == "code"
+            and "injected-parameters" not in cell["metadata"].get("tags", [])]
+
+
+def data_digest(folder: Path, cache: Path) -> str:
+    """Digest the contents of a folder of recordings.
+
+    The files are read again only where a name, size or date has changed since the last time: what was found is kept
+    in `cache`.
+    """
+    seen = _digest([[path.relative_to(folder).as_posix(), path.stat().st_size, path.stat().st_mtime_ns]
+                    for path in _files(folder)])
+    kept = cache / f"data-{_digest([str(folder)])}.json"
+    if kept.is_file():
+        known = json.loads(kept.read_text(encoding="utf-8"))
+        if known["seen"] == seen:
+            return str(known["content"])
+    content = content_digest(folder)
+    write_json(kept, {"seen": seen, "content": content})
+    return content
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def _table(root: Path) -> dict[str, dict[str, Any]]:
+    table = _mapping(root / TABLE)
+    for name, entry in table.items():
+        odd = sorted(set(entry or {}) - {"needs", "threads"})
+        if odd:
+            raise EcgkitError(f"{TABLE}: {name} has the unknown setting {odd[0]!r}; there are needs and threads")
+    return {name: entry or {} for name, entry in table.items()}
+
+
+def _needs(name: str, entry: Mapping[str, Any], earlier: Mapping[str, Run]) -> list[str]:
+    needs = list(entry.get("needs", []))
+    missing = [need for need in needs if need not in earlier]
+    if missing:
+        raise EcgkitError(f"{TABLE}: {name} needs {missing[0]!r}, which is not listed before it")
+    return needs
+
+
+def _data_folder(profile: str, needed: bool, data: str | Path | None) -> Path | None:
+    if not data:
+        if needed:
+            raise EcgkitError(f"profile {profile} needs a folder of recordings in PTB-XL's layout: "
+                              f"make book PROFILE={profile} DATA=/path/to/ptb-xl")
+        return None
+    if not needed:
+        raise EcgkitError(f"profile {profile} reads no recordings; leave DATA={data} out, or take PROFILE=sample")
+    folder = Path(data).expanduser().resolve()
+    if not (folder / "ptbxl_database.csv").is_file():
+        raise EcgkitError(f"{folder} is not in PTB-XL's layout: it has no ptbxl_database.csv")
+    return folder
+
+
+def _book_digest(root: Path, profile: str, runs: Iterable[Run]) -> str:
+    return _digest([profile, content_digest(root / "book", without=("published",)), content_digest(root / "ecgkit"),
+                    _file_digest(root / "_config.yml"), _file_digest(root / "constraints.txt"),
+                    [[run.folder.name, _file_digest(run.source)] for run in runs]])
+
+
+def _mapping(path: Path, keys: Iterable[str] | None = None) -> dict[str, Any]:
+    try:
+        value = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise EcgkitError(f"{path.name} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(value, dict):
+        raise EcgkitError(f"{path.name}: expected a mapping, found {type(value).__name__}")
+    odd = sorted(set(value) - set(keys)) if keys is not None else []
+    if odd:
+        raise EcgkitError(f"{path.name} has the unknown setting {odd[0]!r}; there are {', '.join(keys or ())}")
+    return value
+
+
+def _cells(path: Path) -> list[dict[str, Any]]:
+    if not path.is_file():
+        raise EcgkitError(f"{path} is missing, but {TABLE} lists it")
+    try:
+        return list(json.loads(path.read_text(encoding="utf-8"))["cells"])
+    except (json.JSONDecodeError, KeyError, TypeError):
+        raise EcgkitError(f"{path} is not a notebook (version 4)") from None
+
+
+def _text(source: str | list[str]) -> str:
+    return source if isinstance(source, str) else "".join(source)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and not any(part in _IGNORED for part in path.parts) and path.suffix != ".pyc":
+            yield path
+
+
+def _file_digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]

@@ -1,0 +1,119 @@
+"""Keep the executed notebooks of a run under ``book/published``, and tell when they are no longer current."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ecgkit.batch.plan import Plan, code_digest, write_json
+from ecgkit.batch.run import library_version
+from ecgkit.batch.stage import read_summary
+from ecgkit.errors import EcgkitError
+
+PUBLISHED = Path("book/published")
+MANIFEST = "manifest.json"
+#: Results that pages can need: tables and numbers, no weights.
+KEPT_SUFFIXES, KEPT_BYTES = (".csv", ".json"), 1_000_000
+
+
+def publish(plan: Plan) -> Path:
+    """Copy the runs of a plan to ``book/published``, replacing what is there.
+
+    Parameters
+    ----------
+    plan : Plan
+        A plan whose notebooks have all run.
+
+    Returns
+    -------
+    Path
+        The manifest: what was run on what, by which code, when, on what kind of machine, in how many minutes.
+
+    Raises
+    ------
+    EcgkitError
+        Where a notebook has not run since its code, parameters or data changed.
+    """
+    stale = [run.name for run in plan.runs if not run.record.is_file()]
+    if stale:
+        raise EcgkitError(f"{stale[0]} has not run with its present code and data; "
+                          f"make book PROFILE={plan.profile}, then publish")
+    target = plan.root / PUBLISHED
+    partial = target.with_name("published.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    notebooks = {}
+    for run in plan.runs:
+        folder = partial / run.name
+        (folder / "results").mkdir(parents=True)
+        shutil.copy2(run.notebook, folder)
+        for path in sorted(run.results.rglob("*")):
+            if path.suffix in KEPT_SUFFIXES and path.stat().st_size <= KEPT_BYTES:
+                kept = folder / "results" / path.relative_to(run.results)
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, kept)
+        record = json.loads(run.record.read_text(encoding="utf-8"))
+        summary = read_summary(run.name, run.folder)
+        notebooks[run.name] = {**{key: record[key] for key in _FROM_RECORD},
+                               "data": {key: summary[key] for key in _FROM_SUMMARY},
+                               "sha256": _sha256(folder / run.notebook.name)}
+    write_json(partial / MANIFEST, {
+        "profile": plan.profile, "published": datetime.now(UTC).date().isoformat(), "ecgkit": library_version(),
+        "minutes": round(sum(entry["minutes"] for entry in notebooks.values()), 1), "notebooks": notebooks})
+    shutil.rmtree(target, ignore_errors=True)
+    partial.rename(target)
+    return target / MANIFEST
+
+
+_FROM_RECORD = ("code", "parameters", "minutes", "finished", "ecgkit", "machine")
+_FROM_SUMMARY = ("data", "n_ecgs", "fingerprint")
+
+
+def read_manifest(root: Path) -> dict[str, Any]:
+    """Read the manifest of the published run.
+
+    Raises
+    ------
+    EcgkitError
+        Where nothing has been published.
+    """
+    path = root / PUBLISHED / MANIFEST
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        raise EcgkitError(f"nothing is published (no {PUBLISHED / MANIFEST}); "
+                          "make book, then make publish PROFILE=...") from None
+
+
+def published_runs(root: Path) -> dict[str, Path]:
+    """Name of each published notebook to its folder."""
+    return {name: root / PUBLISHED / name for name in read_manifest(root)["notebooks"]}
+
+
+def check_published(root: Path) -> list[str]:
+    """Compare what is published with the notebooks as they are.
+
+    Returns
+    -------
+    list of str
+        One line for each difference: a notebook added or gone, code that has changed, a published file that was edited.
+        Empty where the published book is current.
+    """
+    entries = read_manifest(root)["notebooks"]
+    current = {path.stem: path for path in sorted((root / "notebooks").glob("*.ipynb"))}
+    said = [f"{name} is published, but is no longer in notebooks/" for name in sorted(set(entries) - set(current))]
+    said += [f"{name} is in notebooks/, but not published" for name in sorted(set(current) - set(entries))]
+    for name in sorted(set(current) & set(entries)):
+        copy = root / PUBLISHED / name / f"{name}.ipynb"
+        if not copy.is_file() or _sha256(copy) != entries[name]["sha256"]:
+            said.append(f"{name}: the published copy is not the one that the manifest tells of")
+        elif code_digest(copy) != code_digest(current[name]):
+            said.append(f"{name}: its code has changed since it was published")
+    return said
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

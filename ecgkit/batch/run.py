@@ -1,0 +1,286 @@
+"""Run one notebook: whole or not at all, its parameters checked, a failed one kept for reading."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import platform
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from traitlets.config import Config
+
+from ecgkit.batch.plan import Run, code_digest, write_json
+from ecgkit.errors import EcgkitError
+from ecgkit.progress import VARIABLE as PROGRESS
+
+#: Set to the number of threads of a run, so that runs side by side do not crowd each other out.
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+#: The kernel talks over sockets that only its user can open, not over TCP ports.
+_PRIVATE = Config({"KernelManager": {"transport": "ipc"}})
+_TYPES: dict[str, tuple[type, ...]] = {"bool": (bool,), "int": (int,), "float": (int, float), "str": (str,)}
+
+
+def run_planned(run: Run, *, threads: int | None = None) -> Path:
+    """Run a notebook of a plan, and put the whole of it into its folder by one rename.
+
+    Notebook and results are made in ``<folder>.partial``. A run that was killed leaves that folder, and the next run of
+    the same digest goes on in it, so that a notebook which keeps checkpoints in its output folder resumes from them.
+
+    Parameters
+    ----------
+    run : Run
+        What to run.
+    threads : int, optional
+        Threads to use, instead of the plan's.
+
+    Returns
+    -------
+    Path
+        The executed notebook.
+
+    Raises
+    ------
+    EcgkitError
+        A parameter that the notebook does not have or of another type; a notebook that failed (kept, and named).
+    """
+    partial = run.folder.with_name(f"{run.folder.name}.partial")
+    (partial / "results").mkdir(parents=True, exist_ok=True)
+    with locked(partial / "lock", f"{run.name} is running already"):
+        _run_in(partial, run, threads or run.threads)
+        _commit(partial, run)
+    return run.notebook
+
+
+def _run_in(partial: Path, run: Run, threads: int) -> None:
+    parameters = {**run.parameters, **_paths(run, partial)}
+    started = time.monotonic()
+    with _environment(threads):
+        run_notebook(run.source, partial / run.notebook.name, parameters, failed=run.folder.parents[1] / "failed",
+                     hide=_places(run, partial))
+    minutes = round((time.monotonic() - started) / 60, 2)
+    write_json(partial / "record.json", {
+        "notebook": run.name, "code": code_digest(run.source), "parameters": effective(run), "minutes": minutes,
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"), "ecgkit": library_version(),
+        "machine": machine(),
+    })
+
+
+def run_notebook(source: Path, output: Path, parameters: Mapping[str, Any], *, failed: Path | None = None,
+                 hide: Mapping[str, str] | None = None) -> Path:
+    """Execute a notebook with parameters; an earlier `output` stays as it is until the new one is whole.
+
+    Parameters
+    ----------
+    source : Path
+        The notebook; it runs in its own folder, as it does in JupyterLab.
+    output : Path
+        Where the executed notebook goes. While it runs, it is written to ``<stem>.partial.ipynb`` beside it.
+    parameters : mapping
+        Values for its parameters cell; all must be known there.
+    failed : Path, optional
+        Folder that keeps a notebook that failed; by default, that of `output`.
+    hide : mapping of str to str, optional
+        Texts to replace wherever they stand in the executed notebook: paths of this machine.
+
+    Returns
+    -------
+    Path
+        `output`.
+
+    Raises
+    ------
+    EcgkitError
+        Unknown parameter, wrong type, or a cell that failed.
+    """
+    import nbformat
+    import papermill
+    from papermill.exceptions import PapermillException
+
+    check_parameters(source, parameters)
+    logging.getLogger("papermill").setLevel(logging.ERROR)
+    partial = output.with_name(f"{output.stem}.partial.ipynb")
+    kept = (failed or output.parent) / f"{output.stem}.failed.ipynb"
+    output.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        papermill.execute_notebook(str(source), str(partial), parameters=dict(parameters), kernel_name="python3",
+                                   cwd=str(source.parent), progress_bar=False, config=_PRIVATE)
+    except (PapermillException, RuntimeError, TimeoutError) as error:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        if partial.is_file():
+            partial.replace(kept)
+        raise EcgkitError(f"{output.stem} failed: {_reason(error)}; read {kept}") from error
+    notebook = nbformat.read(partial, as_version=4)
+    nbformat.write(_tidy(notebook, hide or {}), partial)
+    partial.replace(output)
+    kept.unlink(missing_ok=True)
+    return output
+
+
+@contextmanager
+def locked(path: Path, held: str) -> Iterator[int]:
+    """Hold a lock that the system lets go when its holder dies, however it dies.
+
+    Parameters
+    ----------
+    path : Path
+        The lock's file.
+    held : str
+        What to say where another holds it.
+
+    Yields
+    ------
+    int
+        File descriptor; a child that inherits it holds the lock too.
+
+    Raises
+    ------
+    EcgkitError
+        Where another holds it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise EcgkitError(f"{held}; wait for it to end, or end it") from None
+        yield file.fileno()
+
+
+def inspect(source: Path) -> dict[str, dict[str, Any]]:
+    """Parameters of a notebook: name to type, default and help, read from its parameters cell."""
+    import papermill
+
+    logging.getLogger("papermill").setLevel(logging.ERROR)
+    return dict(papermill.inspect_notebook(str(source)))
+
+
+def check_parameters(source: Path, parameters: Mapping[str, Any]) -> None:
+    """Refuse parameters that the notebook does not have, or whose value is of another type.
+
+    Raises
+    ------
+    EcgkitError
+        Names the parameter, and those that there are with their help.
+    """
+    known = inspect(source)
+    for name, value in parameters.items():
+        if name not in known:
+            listed = "; ".join(described(parameter) for parameter in known.values()) or "none"
+            raise EcgkitError(f"{source.stem} has no parameter {name!r}; its parameters: {listed}")
+        wanted = known[name]["inferred_type_name"]
+        types = _TYPES.get(wanted)
+        if types and (not isinstance(value, types) or (isinstance(value, bool) and wanted != "bool")):
+            raise EcgkitError(f"{source.stem}: parameter {name} = {value!r} is not of type {wanted} "
+                              f"({known[name]['help'] or 'no help'})")
+
+
+def effective(run: Run) -> dict[str, Any]:
+    """Values of all parameters of a run, as Python literals where the default holds; without paths."""
+    return {name: run.parameters.get(name, parameter["default"]) for name, parameter in inspect(run.source).items()
+            if not name.endswith("_dir") and name != "data"}
+
+
+def machine() -> dict[str, Any]:
+    """What the machine is, without saying which: cores, processor, operating system, Python."""
+    return {"cores": os.cpu_count(), "processor": _processor(), "system": platform.system(),
+            "python": platform.python_version()}
+
+
+def library_version() -> str:
+    """Version of ecgkit that is installed."""
+    try:
+        return version("ecgkit")
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _paths(run: Run, partial: Path) -> dict[str, str]:
+    """Paths that a notebook is told: where to write, where its data and its forerunners' results are."""
+    paths = {"output_dir": str(partial / "results")}
+    if run.data:
+        paths["data"] = str(run.data)
+    return paths | {f"{need.name.partition('_')[2] or need.name}_dir": str(need.results) for need in run.needs}
+
+
+def _places(run: Run, partial: Path) -> dict[str, str]:
+    """Paths of this machine, and what a published notebook says in their place."""
+    data = {str(run.data): run.data.name} if run.data else {}
+    return {str(partial): run.name, **{str(need.folder): need.name for need in run.needs}, **data,
+            str(run.source.parents[1]): "."}
+
+
+def _commit(partial: Path, run: Run) -> None:
+    """Make a finished run the run of its notebook, then forget runs of other digests."""
+    (partial / "lock").unlink()
+    if run.folder.is_dir():
+        shutil.rmtree(run.folder)
+    partial.rename(run.folder)
+    for other in run.folder.parent.glob(f"{run.name}-*"):
+        if other != run.folder:
+            shutil.rmtree(other)
+
+
+@contextmanager
+def _environment(threads: int) -> Iterator[None]:
+    """Environment of the kernel: its threads, and where its progress bars go."""
+    before = dict(os.environ)
+    os.environ.update(dict.fromkeys(THREADS, str(threads)))
+    os.environ[PROGRESS] = "tty" if sys.stderr.isatty() else "off"
+    try:
+        # A short path of our own: sockets on disk need one, and no home folder has to be writable.
+        with TemporaryDirectory(prefix="ecgkit-") as folder:
+            os.environ["JUPYTER_RUNTIME_DIR"] = folder
+            yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def _tidy(notebook: Any, hide: Mapping[str, str]) -> Any:
+    """Take out what differs between runs or tells of the machine: times, random cell names, paths."""
+    import nbformat
+
+    notebook.metadata.pop("papermill", None)
+    for cell in notebook.cells:
+        for key in ("papermill", "execution"):
+            cell.metadata.pop(key, None)
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            cell.id = "injected-parameters"
+    text = nbformat.writes(notebook)
+    for path, name in hide.items():
+        text = text.replace(path, name)
+    return nbformat.reads(text, as_version=4)
+
+
+def _reason(error: Exception) -> str:
+    """One line of what went wrong."""
+    name, value = getattr(error, "ename", type(error).__name__), getattr(error, "evalue", str(error))
+    cell = f"In [{error.exec_count}]: " if hasattr(error, "exec_count") else ""
+    lines = value.strip().splitlines()
+    return f"{cell}{name}: {lines[0] if lines else 'no message'}"
+
+
+def described(parameter: Mapping[str, Any]) -> str:
+    """Say name, type, default and help of a parameter in one line."""
+    wanted = "" if parameter["inferred_type_name"] == "None" else f": {parameter['inferred_type_name']}"
+    about = f" ({parameter['help']})" if parameter["help"] else ""
+    return f"{parameter['name']}{wanted} = {parameter['default']}{about}"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+

@@ -1,0 +1,153 @@
+"""Lay out the sources of the book: prose, executed notebooks and results, each page marked with what it shows.
+
+```
+<src>/book             a link to the prose
+<src>/notebooks/*      executed notebooks, with the prose and captions that they have now
+<src>/results/<name>   links to what each notebook wrote
+<src>/mark.json        the line that every page bears
+```
+Names are those of the checkout, so that buttons on a page point at the real source.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+from ecgkit.batch.plan import code_cells
+from ecgkit.errors import EcgkitError
+
+#: What every notebook writes into its output folder: JSON with at least `data` (what the ECGs are), `n_ecgs` and
+#: `fingerprint`.
+SUMMARY = "summary.json"
+#: Cells that are folded away, and what stands in their place.
+_FOLDED = {"parameters": "Parameters and their defaults", "injected-parameters": "Parameters of this run"}
+
+
+def stage(root: Path, profile: str, executed: Mapping[str, Path], target: Path) -> Path:
+    """Lay out the sources of a book in an empty folder.
+
+    Parameters
+    ----------
+    root : Path
+        The checkout.
+    profile : str
+        What the mark calls the profile.
+    executed : mapping of str to Path
+        Name of each notebook to the folder that holds ``<name>.ipynb`` and ``results/``.
+    target : Path
+        Folder to make; an earlier one is removed.
+
+    Returns
+    -------
+    Path
+        `target`.
+
+    Raises
+    ------
+    EcgkitError
+        Where a notebook's code is no longer the code that was executed, or its summary is missing.
+    """
+    shutil.rmtree(target, ignore_errors=True)
+    for room in ("notebooks", "results"):
+        (target / room).mkdir(parents=True)
+    _link(root / "book", target / "book")
+    for name, folder in executed.items():
+        page = merge(root / "notebooks" / f"{name}.ipynb", folder / f"{name}.ipynb")
+        nbformat.write(for_page(page, name), target / "notebooks" / f"{name}.ipynb")
+        _link(folder / "results", target / "results" / name)
+    (target / "mark.json").write_text(json.dumps({"mark": mark(profile, executed)}), encoding="utf-8")
+    return target
+
+
+def mark(profile: str, executed: Mapping[str, Path]) -> str:
+    """Return the line that every page bears: ``"Profile quick: simulated ECGs, n = 2,000"``."""
+    name, folder = next(iter(executed.items()))
+    summary = read_summary(name, folder)
+    return f"Profile {profile}: {summary['data']}, n = {summary['n_ecgs']:,}"
+
+
+def read_summary(name: str, folder: Path) -> dict[str, Any]:
+    """Read what a notebook says of itself.
+
+    Raises
+    ------
+    EcgkitError
+        Where the notebook did not write it, or something is missing in it.
+    """
+    path = folder / "results" / SUMMARY
+    try:
+        summary = dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        raise EcgkitError(f"{name} wrote no {SUMMARY}: let it write one with data, n_ecgs, fingerprint "
+                          "to output_dir") from None
+    missing = [key for key in ("data", "n_ecgs", "fingerprint") if key not in summary]
+    if missing:
+        raise EcgkitError(f"{name}: {SUMMARY} lacks {missing[0]!r}")
+    return summary
+
+
+def merge(source: Path, executed: Path) -> nbformat.NotebookNode:
+    """Return an executed notebook with the prose, tags and captions that its source has now.
+
+    Raises
+    ------
+    EcgkitError
+        Where the code of the two differs.
+    """
+    if code_cells(source) != code_cells(executed):
+        raise EcgkitError(f"{source.name}: its code has changed since it was executed; run it again (make book)")
+    now, then = nbformat.read(source, as_version=4), nbformat.read(executed, as_version=4)
+    results = iter([cell for cell in then.cells if cell.cell_type == "code" and not _injected(cell)])
+    injected = [cell for cell in then.cells if _injected(cell)]
+    cells = []
+    for cell in now.cells:
+        if cell.cell_type == "code":
+            result = next(results)
+            cell.outputs, cell.execution_count = result.outputs, result.execution_count
+        cells.append(cell)
+        if "parameters" in cell.metadata.get("tags", []):
+            cells.extend(injected)
+    now.cells = cells
+    return now
+
+
+def for_page(notebook: nbformat.NotebookNode, name: str) -> nbformat.NotebookNode:
+    """Make a notebook a page: parameters folded away, tables numbered.
+
+    A code cell with the metadata ``"table": {"file", "name", "caption"}`` shows the file that it wrote as a numbered
+    table in the place of its own output.
+    """
+    cells = []
+    for cell in notebook.cells:
+        tags = cell.metadata.setdefault("tags", [])
+        for tag, shown in _FOLDED.items():
+            if tag in tags:
+                tags.append("hide-input")
+                cell.metadata["mystnb"] = {"code_prompt_show": shown, "code_prompt_hide": shown}
+        cells.append(cell)
+        table = cell.metadata.get("table")
+        if table:
+            tags.append("remove-output")
+            cells.append(nbformat.v4.new_markdown_cell(_table(table, name), id=f"table-{table['name']}"))
+    notebook.cells = cells
+    return notebook
+
+
+def _table(table: Mapping[str, str], name: str) -> str:
+    return "\n".join([f"```{{csv-table}} {table['caption']}", f":name: {table['name']}",
+                      f":file: /results/{name}/{table['file']}", ":header-rows: 1", ":class: results", "```"])
+
+
+def _injected(cell: nbformat.NotebookNode) -> bool:
+    return "injected-parameters" in cell.metadata.get("tags", [])
+
+
+def _link(real: Path, link: Path) -> None:
+    link.symlink_to(os.path.relpath(real.resolve(), link.parent.resolve()), target_is_directory=True)

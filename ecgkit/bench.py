@@ -1,0 +1,137 @@
+"""Speed of the parts that have a target, each beside an alternative that is timed in the same run."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+import wfdb
+from sklearn.metrics import roc_auc_score
+
+from ecgkit.datasets import load
+from ecgkit.evaluation import auroc, bootstrap, resample_patients
+from ecgkit.models import Classifier, build_encoder
+from ecgkit.progress import track
+from ecgkit.simulator import Cohort
+from ecgkit.transforms import Perturb, random_crop
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure.
+
+    Parameters
+    ----------
+    name, unit : str
+        What was measured, and in what.
+    value : float
+        What was measured.
+    against : str
+        The alternative.
+    ratio : float
+        How many times better than the alternative.
+    target : float
+        What to reach.
+    met : bool
+    """
+
+    name: str
+    value: float
+    unit: str
+    against: str
+    ratio: float
+    target: float
+    met: bool
+
+
+def run_all(data: Path | None = None) -> pd.DataFrame:
+    """Measure everything.
+
+    Parameters
+    ----------
+    data : path, optional
+        Folder in PTB-XL's layout; without it the reader is left out.
+
+    Returns
+    -------
+    DataFrame
+        Columns name, value, unit, against, ratio, target, met.
+    """
+    benches: list[Callable[[], list[Row]]] = [simulator, evaluator, input_pipeline]
+    if data is not None:
+        benches.append(lambda: reader(data))
+    rows = [row for bench in track(benches, "measuring", unit="part") for row in bench()]
+    return pd.DataFrame(rows)
+
+
+def simulator(n: int = 4096) -> list[Row]:
+    """Ten-second ECGs per second at 100 Hz, in bulk against one at a time."""
+    cohort = Cohort(seed=0, fs=100)
+    bulk = n / best(lambda: cohort.signals(range(n)))
+    single = 64 / best(lambda: [cohort.signals([k]) for k in range(64)])
+    return [Row("simulator", bulk, "ECGs/s", "one at a time", bulk / single, 6000, bulk >= 6000)]
+
+
+def evaluator(n: int = 2000, n_labels: int = 5) -> list[Row]:
+    """1,000 bootstraps of the macro AUROC against a loop over scikit-learn."""
+    rng = np.random.default_rng(0)
+    y_true = rng.integers(0, 2, (n, n_labels))
+    y_score = rng.normal(size=(n, n_labels)) + y_true
+    patient = rng.integers(0, n * 9 // 10, n)
+    seconds = best(lambda: bootstrap(auroc, y_true, y_score, patient, n_boot=1000))
+    weights = np.concatenate(list(resample_patients(patient, n_boot=20)), axis=1)[:, :20]
+
+    def loop() -> None:
+        for weight in weights.T:
+            drawn = np.repeat(np.arange(n), weight.astype(int))
+            roc_auc_score(y_true[drawn], y_score[drawn], average="macro")
+
+    by_loop = best(loop, repeats=2) * 1000 / weights.shape[1]
+    return [Row("1,000 bootstraps of macro AUROC, 5 labels x 2,000 ECGs", seconds, "s", "scikit-learn loop",
+                by_loop / seconds, 0.3, seconds <= 0.3)]
+
+
+def input_pipeline(batch: int = 128) -> list[Row]:
+    """Crop and perturbation as a share of a training step of the default classifier."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(batch, 12, 1000, generator=generator)
+    model = Classifier(build_encoder("xresnet1d18"), ("A",), fs=100, crop_len=250)
+
+    def prepare() -> torch.Tensor:
+        return Perturb()(random_crop(x, 250, generator), 100, generator)
+
+    ready = prepare()
+    preparing = best(prepare)
+    share = preparing / (preparing + best(lambda: model(ready).sum().backward()))
+    return [Row("crop and perturbation, share of a training step", share, "", "forward and backward", 1 / share, 0.15,
+                share <= 0.15)]
+
+
+def reader(root: Path, n_plain: int = 200) -> list[Row]:
+    """Reading a folder for the first time and again, against a plain loop over wfdb."""
+    with tempfile.TemporaryDirectory() as cache:
+        start = time.perf_counter()
+        data = load("ptbxl", root=root, cache=cache)
+        rate = (len(data) + len(data.excluded)) / (time.perf_counter() - start)
+        again = best(lambda: load("ptbxl", root=root, cache=cache), repeats=5)
+    names = data.records["record"].head(n_plain)
+    plain = len(names) / best(lambda: [wfdb.rdsamp(str(root / name)) for name in names], repeats=1)
+    return [Row("reader, first time", rate, "records/s", "wfdb loop", rate / plain, plain, rate >= plain),
+            Row("reader, store opened again", again, "s", "reading again", len(data) / rate / again, 0.2, again <= 0.2)]
+
+
+def best(action: Callable[[], object], repeats: int = 3) -> float:
+    """Seconds of the fastest of some calls, after one that warms up caches: others' load only ever adds time."""
+    action()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        action()
+        times.append(time.perf_counter() - start)
+    return min(times)

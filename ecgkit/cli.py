@@ -1,0 +1,162 @@
+"""The command line: thin verbs over the library."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ecgkit import __version__
+from ecgkit.batch.commands import app as book_app
+from ecgkit.errors import EcgkitError
+
+DISCLAIMER = "Research software, not a medical device: do not use it for decisions about patients."
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
+                  help="ecgkit: machine learning on 12-lead ECGs that needs fewer labels and shows its reasons.\n\n"
+                       + DISCLAIMER)
+data_app = typer.Typer(no_args_is_help=True, help="Fetch and look at sets of ECGs.")
+app.add_typer(data_app, name="data")
+app.add_typer(book_app, name="book")
+
+Cache = Annotated[Path | None, typer.Option(help="Folder of the store (default: ECGKIT_CACHE, or your user cache).")]
+Records = Annotated[list[Path], typer.Argument(help="WFDB records (with or without .hea), folders, or RECORDS files.")]
+
+
+def main() -> None:
+    """Run the command line; a user's mistake ends in one line on standard error and exit code 2."""
+    try:
+        app()
+    except EcgkitError as error:
+        print(f"ecgkit: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except BrokenPipeError:
+        # The reader of our output went away (`| head`): nobody is left to tell.
+        sys.stderr.close()
+        raise SystemExit(0) from None
+
+
+@app.callback(invoke_without_command=True)
+def _version(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        print(__version__)
+        raise typer.Exit
+
+
+@data_app.command()
+def download(source: Annotated[str, typer.Argument(help="Which data: ptbxl.")],
+             destination: Annotated[Path, typer.Argument(help="Folder to fill.")],
+             skip: Annotated[list[str] | None, typer.Option(help="Leave out files whose path begins so: records500/ "
+                                                                 "saves most of PTB-XL's size. May be repeated.")]
+             = None,
+             url: Annotated[str | None, typer.Option(help="Fetch from here instead of the publisher.")] = None,
+             jobs: Annotated[int, typer.Option(min=1, help="Files fetched at a time.")] = 8) -> None:
+    """Fetch a public set of ECGs; call it again to resume.
+
+    Every file is checked against the publisher's SHA-256 sums.
+    """
+    from ecgkit.datasets.download import download as fetch
+
+    print(fetch(source, destination, base_url=url, skip=skip or (), workers=jobs))
+
+
+@data_app.command()
+def show(source: Annotated[str, typer.Argument(help="synthetic, ptbxl, challenge, ludb or folder.")],
+         root: Annotated[Path | None, typer.Argument(help="Folder of the data (none for synthetic).")] = None,
+         task: Annotated[str | None, typer.Option(help="Set of labels, where the source has several.")] = None,
+         fs: Annotated[float | None, typer.Option(help="Sampling rate in Hz.")] = None,
+         cache: Cache = None) -> None:
+    """Read a set of ECGs and say what is in it: ECGs, patients, labels, and what was left out and why."""
+    from ecgkit.datasets import load
+
+    options = {"root": root, "task": task, "fs": fs, "cache": cache}
+    data = load(source, **{name: value for name, value in options.items() if value is not None})
+    print(data)
+    for name, count in zip(data.label_names, data.labels.sum(axis=0), strict=True):
+        print(f"  {name:<12} {count:>7,}")
+    for error in data.excluded:
+        print(f"left out: {error}", file=sys.stderr)
+
+
+@app.command()
+def train(source: Annotated[str, typer.Argument(help="synthetic, ptbxl, challenge, ludb or folder.")],
+          output: Annotated[Path, typer.Option("--output", "-o", help="File to write: NAME.safetensors.")],
+          root: Annotated[Path | None, typer.Option(help="Folder of the data (none for synthetic).")] = None,
+          task: Annotated[str | None, typer.Option(help="Set of labels, where the source has several.")] = None,
+          fs: Annotated[float | None, typer.Option(help="Sampling rate in Hz.")] = None,
+          encoder: Annotated[str, typer.Option(help="xresnet1d18, xresnet1d34, xresnet1d50 or xresnet1d101.")]
+          = "xresnet1d18",
+          epochs: Annotated[int, typer.Option(min=1, help="Passes over the training data.")] = 30,
+          seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
+          device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+          cache: Cache = None) -> None:
+    """Train a classifier on folds 1 to 8, watch fold 9, and score fold 10 once.
+
+    A run that was killed resumes when called again.
+    """
+    from ecgkit.datasets import load
+    from ecgkit.models import save_classifier
+    from ecgkit.training import Schedule, SupervisedSettings, evaluate, model_card, train_classifier
+
+    if output.exists():
+        raise EcgkitError(f"{output} exists; remove it or choose another --output")
+    options = {"root": root, "task": task, "fs": fs, "cache": cache}
+    data = load(source, **{name: value for name, value in options.items() if value is not None})
+    settings = SupervisedSettings(encoder=encoder, schedule=Schedule(epochs=epochs))
+    model, _ = train_classifier(data.train, validation=data.validation, settings=settings, seed=seed, device=device,
+                                checkpoints=output.with_suffix(".checkpoints"))
+    scores = evaluate(model, data.test, validation=data.validation)
+    save_classifier(model, output, model_card(data, settings, seed=seed, scores=scores))
+    print(scores.round(3).to_string())
+
+
+@app.command()
+def predict(records: Records,
+            model: Annotated[str, typer.Option(help="A shipped classifier, or a file of weights.")]
+            = "ptbxl-superclass",
+            as_json: Annotated[bool, typer.Option("--json", help="One JSON object per record.")] = False) -> None:
+    """Classify recordings of any lead spelling, order, unit and rate."""
+    from ecgkit.datasets.reader import find_records, read_record
+    from ecgkit.models import load_classifier
+    from ecgkit.progress import track
+
+    classifier = load_classifier(model)
+    paths = [path for given in records for path in find_records(given)]
+    if not as_json:
+        print("  ".join([f"{'record':<32}", *(f"{name:>6}" for name in classifier.label_names)]))
+    failed = 0
+    for path in track(paths, "classifying", unit="record"):
+        try:
+            signal = read_record(path, fs=classifier.fs)[0]
+            probabilities = classifier.predict(signal[None])[0]
+        except EcgkitError as error:
+            failed += 1
+            print(f"ecgkit: {error}", file=sys.stderr)
+            continue
+        if as_json:
+            named = {name: round(float(p), 4) for name, p in zip(classifier.label_names, probabilities, strict=True)}
+            print(json.dumps({"record": str(path), "probabilities": named}))
+        else:
+            print("  ".join([f"{path!s:<32}", *(f"{p:>6.3f}" for p in probabilities)]))
+    print(DISCLAIMER, file=sys.stderr)
+    if failed:
+        raise EcgkitError(f"{failed} of {len(paths)} records could not be classified; the others are above")
+
+
+@app.command()
+def bench(as_json: Annotated[bool, typer.Option("--json", help="Rows of name, value, unit, against, ratio, target, "
+                                                               "met.")] = False,
+          data: Annotated[Path | None, typer.Option(help="Folder in PTB-XL's layout, to time the reader on.")] = None,
+          ) -> None:
+    """Measure the speed of the simulator, the reader and the evaluator against their alternatives."""
+    from ecgkit.bench import run_all
+
+    table = run_all(data)
+    print(table.to_json(orient="records") if as_json else table.to_string(index=False))
+
+
+if __name__ == "__main__":
+    main()

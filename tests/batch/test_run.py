@@ -1,0 +1,139 @@
+"""One notebook, really run: parameters, failures, a kill, and what is left after each."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ecgkit.batch.plan import make_plan
+from ecgkit.batch.run import check_parameters, locked, run_notebook, run_planned
+from ecgkit.errors import EcgkitError
+from tests.batch.conftest import BODY, ROOT, code_outputs, write_notebook
+
+SLOW = """import pathlib, time
+out = pathlib.Path(output_dir)
+step = len(list(out.glob("checkpoint*")))
+pathlib.Path(out, f"checkpoint{step}").touch()
+print("resumed at", step)
+while step == 0:
+    time.sleep(0.1)"""
+
+
+@pytest.mark.parametrize(("parameters", "said"), [
+    ({"sead": 1}, "no parameter 'sead'; its parameters: output_dir"),
+    ({"sead": 1}, "seed: int = 0 (seed of everything)"),
+    ({"seed": "1"}, "seed = '1' is not of type int (seed of everything)"),
+    ({"seed": True}, "not of type int"),
+    ({"rate": "fast"}, "not of type float"),
+    ({"fast": 1}, "not of type bool"),
+    ({"label": 1}, "not of type str"),
+])
+def test_wrong_parameters_are_refused(tmp_path: Path, parameters: dict[str, Any], said: str) -> None:
+    source = write_notebook(tmp_path / "n.ipynb", BODY)
+    with pytest.raises(EcgkitError, match="^[^\n]*$") as caught:
+        check_parameters(source, parameters)
+    assert said in str(caught.value)
+
+
+def test_right_parameters_are_taken(tmp_path: Path) -> None:
+    source = write_notebook(tmp_path / "n.ipynb", BODY)
+    check_parameters(source, {"seed": 1, "rate": 1, "label": "CD", "fast": False})
+
+
+def test_run_is_whole_and_says_nothing_of_the_machine(tiny: Path) -> None:
+    first, second = make_plan(tiny).runs
+    for run in (first, second):
+        run_planned(run)
+    assert "3 0.5 MI True" in code_outputs(first.notebook)
+    assert "MI,3" in code_outputs(second.notebook), "the second notebook reads the results of the first"
+    record = json.loads(first.record.read_text())
+    assert record["parameters"]["seed"] == 3
+    assert record["machine"]["cores"] == os.cpu_count()
+    for run in (first, second):
+        assert str(tiny) not in run.notebook.read_text()
+        assert sorted(path.name for path in run.folder.iterdir()) == [run.notebook.name, "record.json", "results"]
+    again = first.notebook.read_text()
+    run_planned(first)
+    assert first.notebook.read_text() == again, "two runs differ in nothing"
+
+
+def test_failed_run_is_kept_for_reading_and_spoils_nothing(tmp_path: Path) -> None:
+    source = write_notebook(tmp_path / "n.ipynb", "raise ValueError('two\\nlines')")
+    output = tmp_path / "out" / "n.ipynb"
+    output.parent.mkdir()
+    output.write_text("an earlier run")
+    with pytest.raises(EcgkitError, match=r"^n failed: In \[2\]: ValueError: two; read .*n\.failed\.ipynb$"):
+        run_notebook(source, output, {}, failed=tmp_path / "failed")
+    assert output.read_text() == "an earlier run"
+    assert "ValueError" in (tmp_path / "failed" / "n.failed.ipynb").read_text()
+    assert [path.name for path in output.parent.iterdir()] == ["n.ipynb"]
+
+
+def test_kernel_that_dies_is_a_failure(tmp_path: Path) -> None:
+    source = write_notebook(tmp_path / "n.ipynb", "import os; os.kill(os.getpid(), 9)")
+    with pytest.raises(EcgkitError, match=r"^n failed: .*DeadKernelError"):
+        run_notebook(source, tmp_path / "out" / "n.ipynb", {})
+    assert not (tmp_path / "out" / "n.ipynb").exists()
+
+
+def test_killed_run_is_not_taken_for_whole_and_resumes(tiny: Path) -> None:
+    write_notebook(tiny / "notebooks/01_first.ipynb", SLOW)
+    run = make_plan(tiny).run("01_first")
+    partial = run.folder.with_name(f"{run.folder.name}.partial")
+    command = [sys.executable, "-m", "ecgkit.batch", "notebook", run.name]
+    process = subprocess.Popen(command, cwd=tiny, env=_environment(), stderr=subprocess.PIPE)
+    try:
+        _wait_for(partial / "results" / "checkpoint0", process)
+        with pytest.raises(EcgkitError, match="is running already"):
+            run_planned(run)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    assert not run.folder.exists()
+    assert not list(tiny.rglob("01_first.ipynb"))[1:], "no half-written notebook bears the name of a whole one"
+    run_planned(make_plan(tiny).run("01_first"))
+    assert run.record.is_file()
+    assert "resumed at 1" in code_outputs(run.notebook)
+    assert not partial.exists()
+
+
+def test_new_run_replaces_older_ones_only_when_it_is_whole(tiny: Path) -> None:
+    old = make_plan(tiny).run("01_first")
+    run_planned(old)
+    write_notebook(tiny / "notebooks/01_first.ipynb", "1 / 0")
+    with pytest.raises(EcgkitError, match="ZeroDivisionError"):
+        run_planned(make_plan(tiny).run("01_first"))
+    assert old.record.is_file()
+    write_notebook(tiny / "notebooks/01_first.ipynb", "1 / 1")
+    new = run_planned(make_plan(tiny).run("01_first"))
+    assert new.is_file()
+    assert [path.name for path in old.folder.parent.iterdir()] == [new.parent.name]
+
+
+def test_lock_is_let_go_at_the_end(tmp_path: Path) -> None:
+    with locked(tmp_path / "lock", "taken"), pytest.raises(EcgkitError, match="^taken; "), \
+            locked(tmp_path / "lock", "taken"):
+        pass
+    with locked(tmp_path / "lock", "taken"):
+        pass
+
+
+def _environment() -> dict[str, str]:
+    """A child runs in the tiny project, but with the library that is tested."""
+    return {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1"}
+
+
+def _wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 60
+    while not path.exists():
+        assert process.poll() is None, process.communicate()[1].decode()
+        assert time.monotonic() < deadline, f"{path} did not come"
+        time.sleep(0.05)

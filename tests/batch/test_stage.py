@@ -1,0 +1,79 @@
+"""Pages are the executed outputs in the prose of today, marked with what they show."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from ecgkit.batch.stage import for_page, mark, merge, stage
+from ecgkit.errors import EcgkitError
+from tests.batch.conftest import write_notebook
+
+SUMMARY = {"data": "tiny", "n_ecgs": 1234, "fingerprint": "f"}
+
+
+def executed(folder: Path, *code: str, summary: dict[str, object] | None = None) -> Path:
+    """Write what a run of a notebook leaves, with an output for its first code cell."""
+    path = write_notebook(folder / "n.ipynb", *code, prose="# Old prose")
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells[2].outputs = [nbformat.v4.new_output("stream", text="said")]
+    injected = nbformat.v4.new_code_cell("seed = 3", metadata={"tags": ["injected-parameters"]})
+    notebook.cells.insert(2, injected)
+    nbformat.write(notebook, path)
+    (folder / "results").mkdir()
+    (folder / "results" / "summary.json").write_text(json.dumps(SUMMARY if summary is None else summary))
+    return path
+
+
+def test_merge_takes_prose_from_now_and_outputs_from_then(tmp_path: Path) -> None:
+    source = write_notebook(tmp_path / "now.ipynb", "1 + 1", prose="# New prose")
+    merged = merge(source, executed(tmp_path / "run", "1 + 1"))
+    assert merged.cells[0].source == "# New prose"
+    assert [cell.source for cell in merged.cells[2:]] == ["seed = 3", "1 + 1"]
+    assert merged.cells[3].outputs[0].text == "said"
+
+
+def test_merge_refuses_other_code(tmp_path: Path) -> None:
+    source = write_notebook(tmp_path / "now.ipynb", "1 + 2")
+    with pytest.raises(EcgkitError, match="code has changed"):
+        merge(source, executed(tmp_path / "run", "1 + 1"))
+
+
+def test_parameters_are_folded_and_tables_numbered(tmp_path: Path) -> None:
+    notebook = nbformat.read(executed(tmp_path / "run", "1 + 1"), as_version=4)
+    notebook.cells[3].metadata["table"] = {"file": "t.csv", "name": "tab-t", "caption": "Counts."}
+    page = for_page(notebook, "n")
+    assert ["hide-input" in cell.metadata["tags"] for cell in page.cells[1:4]] == [True, True, False]
+    assert "remove-output" in page.cells[3].metadata["tags"]
+    assert page.cells[4].source.splitlines()[:3] == ["```{csv-table} Counts.", ":name: tab-t",
+                                                     ":file: /results/n/t.csv"]
+    nbformat.validate(page)
+
+
+def test_mark_says_profile_data_and_number(tmp_path: Path) -> None:
+    executed(tmp_path / "run", "1")
+    assert mark("quick", {"n": tmp_path / "run"}) == "Profile quick: tiny, n = 1,234"
+
+
+@pytest.mark.parametrize(("summary", "said"), [({"data": "tiny"}, "lacks 'n_ecgs'"), (None, "wrote no summary.json")])
+def test_missing_summary_is_one_line(tmp_path: Path, summary: dict[str, object] | None, said: str) -> None:
+    executed(tmp_path / "run", "1", summary=summary or {})
+    if summary is None:
+        (tmp_path / "run/results/summary.json").unlink()
+    with pytest.raises(EcgkitError, match=said):
+        mark("quick", {"n": tmp_path / "run"})
+
+
+def test_stage_lays_out_links_to_what_is_there(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    write_notebook(root / "notebooks" / "n.ipynb", "1 + 1")
+    (root / "book").mkdir()
+    (root / "book" / "index.md").write_text("# Title")
+    executed(root / "run", "1 + 1")
+    target = stage(root, "quick", {"n": root / "run"}, root / "_build" / "src")
+    assert (target / "book" / "index.md").read_text() == "# Title"
+    assert (target / "results" / "n").resolve() == root / "run" / "results"
+    assert json.loads((target / "mark.json").read_text()) == {"mark": "Profile quick: tiny, n = 1,234"}
