@@ -215,8 +215,8 @@ def _header_words(base: Path, root: Path, record: str) -> tuple[list[str], list[
     if "/" in first[0]:
         raise RecordError(record, "is a record of several segments; write it as one first (wfdb: rdrecord, wrsamp)")
     if not leads or first[1:2] != [str(len(leads))]:
-        raise RecordError(record, f"its header is damaged: {len(leads)} lines describe leads, which is not the number "
-                                  "that the first line `name n_leads fs sig_len` gives")
+        raise RecordError(record, "its header is damaged: the first line should be `name n_leads fs sig_len`, and "
+                                  f"n_leads the number of lines that follow ({len(leads)})")
     for name, *_ in leads:
         if re.search(r"[/\\:\0]", name) or name in (".", "..", "~"):
             raise RecordError(record, f"its header names {name!r}, which is not a file of its own folder; not opened")

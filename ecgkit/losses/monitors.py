@@ -1,4 +1,4 @@
-"""Collapse monitors: is an embedding still spread out, of many dimensions, and close where records are alike?"""
+"""Collapse monitors: whether an embedding is still spread out, of many dimensions, and close where records are."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ecgkit.errors import EcgkitError
 from ecgkit.leads import LIMB, N_LEADS
-from ecgkit.transforms.perturb import _uniform
+from ecgkit.transforms.draws import uniform
 
 
 def blank_group(x: Tensor, probability: float = 0.5, generator: torch.Generator | None = None) -> Tensor:
@@ -15,7 +15,7 @@ def blank_group(x: Tensor, probability: float = 0.5, generator: torch.Generator 
     _check_share("probability", probability)
     if x.shape[1] != N_LEADS:
         raise EcgkitError(f"signal of shape {tuple(x.shape)}; groups of leads need (batch, {N_LEADS}, sig_len)")
-    chance, which = _uniform(x, (2, len(x), 1, 1), generator)
+    chance, which = uniform(x, (2, len(x), 1, 1), generator)
     is_limb = (torch.arange(N_LEADS, device=x.device) < len(LIMB))[:, None]
     return x.masked_fill((chance < probability) & (is_limb == (which < 0.5)), 0.0)
 
@@ -35,7 +35,7 @@ def blank_parts(x: Tensor, share: float = 0.5, generator: torch.Generator | None
 
 def blank_partially(x: Tensor, fewest: int = 1, share: float = 0.5, generator: torch.Generator | None = None) -> Tensor:
     """Partial lead blanking: half of the ECGs, at random, go through `keep_leads`, the others through `blank_parts`."""
-    whole = _uniform(x, (len(x), 1, 1), generator) < 0.5
+    whole = uniform(x, (len(x), 1, 1), generator) < 0.5
     lost_leads, lost_parts = _lost_leads(x, fewest, generator), _lost_parts(x, share, generator)
     return x.masked_fill(torch.where(whole, lost_leads, lost_parts), 0.0)
 
@@ -47,7 +47,7 @@ def time_out(x: Tensor, share: float = 0.5, generator: torch.Generator | None = 
     """
     _check_share("share", share)
     sig_len = x.shape[-1]
-    size, place = _uniform(x, (2, len(x), 1, 1), generator)
+    size, place = uniform(x, (2, len(x), 1, 1), generator)
     length = (size * (share * sig_len + 1)).floor().clamp(max=sig_len)
     start = (place * (sig_len - length + 1)).floor()
     time = torch.arange(sig_len, device=x.device)

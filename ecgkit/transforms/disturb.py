@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ecgkit.errors import EcgkitError
 from ecgkit.leads import CHEST, LIMB_FROM_I_II, N_LEADS
-from ecgkit.transforms.perturb import _normal, _uniform
+from ecgkit.transforms.draws import normal, uniform
 
 #: Twelve leads (rows) from the potentials of right arm, left arm, left leg and the six chest electrodes. I is left arm
 #: minus right arm, II is left leg minus right arm, and a chest lead is against the mean of the limbs (Wilson 1934).
@@ -58,7 +58,7 @@ def _electrode_noise(x: Tensor, amplitude: float, power: Callable[[Tensor], Tens
     sig_len = x.shape[-1]
     spectrum = power(torch.fft.fftfreq(sig_len, device=x.device).abs())
     gain = (spectrum / spectrum.mean()).sqrt()[:sig_len // 2 + 1]
-    size = amplitude * _uniform(x, (len(x), 1, 1), generator)
-    white = size * _normal(x, (len(x), FROM_ELECTRODES.shape[1], sig_len), generator)
+    size = amplitude * uniform(x, (len(x), 1, 1), generator)
+    white = size * normal(x, (len(x), FROM_ELECTRODES.shape[1], sig_len), generator)
     at_electrodes = torch.fft.irfft(torch.fft.rfft(white) * gain, n=sig_len)
     return (torch.from_numpy(FROM_ELECTRODES).to(at_electrodes) @ at_electrodes).to(x.dtype)

@@ -8,30 +8,32 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ecgkit.transforms.draws import normal, uniform
+
 
 def scale_gain(x: Tensor, spread: float, generator: torch.Generator | None = None) -> Tensor:
     """Multiply each ECG `(batch, n_leads, sig_len)` by its own factor, log-normal with standard deviation `spread`."""
-    return x * torch.exp(_normal(x, (len(x), 1, 1), generator) * spread)
+    return x * torch.exp(normal(x, (len(x), 1, 1), generator) * spread)
 
 
 def mask_leads(x: Tensor, probability: float, generator: torch.Generator | None = None) -> Tensor:
     """Set leads to zero: in half of the ECGs, each lead with `probability` (random lead masking, Oh et al. 2022)."""
-    touched = _uniform(x, (len(x), 1, 1), generator) < 0.5
-    return x.masked_fill(touched & (_uniform(x, (*x.shape[:2], 1), generator) < probability), 0.0)
+    touched = uniform(x, (len(x), 1, 1), generator) < 0.5
+    return x.masked_fill(touched & (uniform(x, (*x.shape[:2], 1), generator) < probability), 0.0)
 
 
 def add_wander(x: Tensor, amplitude: float, fs: float, generator: torch.Generator | None = None) -> Tensor:
     """Add a sine of 0 to 0.5 Hz to each lead, with its own phase and an amplitude up to `amplitude`, in x's unit."""
     batch, n_leads, sig_len = x.shape
     time = torch.arange(sig_len, device=x.device) / fs
-    frequency = 0.5 * _uniform(x, (batch, 1, 1), generator)
-    phase, size = _uniform(x, (batch, n_leads, 1), generator), _uniform(x, (batch, n_leads, 1), generator)
+    frequency = 0.5 * uniform(x, (batch, 1, 1), generator)
+    phase, size = uniform(x, (batch, n_leads, 1), generator), uniform(x, (batch, n_leads, 1), generator)
     return x + amplitude * size * torch.sin(2 * math.pi * (frequency * time + phase))
 
 
 def add_noise(x: Tensor, amplitude: float, generator: torch.Generator | None = None) -> Tensor:
     """Add white noise; its standard deviation is drawn for each ECG from 0 to `amplitude`, in x's unit."""
-    return x + amplitude * _uniform(x, (len(x), 1, 1), generator) * _normal(x, x.shape, generator)
+    return x + amplitude * uniform(x, (len(x), 1, 1), generator) * normal(x, x.shape, generator)
 
 
 @dataclass(frozen=True)
@@ -64,12 +66,3 @@ class Perturb:
         if self.noise:
             x = add_noise(x, self.noise, generator)
         return x
-
-
-def _uniform(x: Tensor, shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor:
-    # Drawn on the CPU, so that a seed means the same on every device.
-    return torch.rand(shape, generator=generator).to(x.device)
-
-
-def _normal(x: Tensor, shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor:
-    return torch.randn(shape, generator=generator).to(x.device)

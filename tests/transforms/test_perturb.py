@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from ecgkit.transforms.draws import normal, uniform
 from ecgkit.transforms.perturb import Perturb, add_noise, add_wander, mask_leads, scale_gain
 
 
@@ -52,3 +53,12 @@ def test_a_seed_repeats_and_leaves_the_global_generator_alone() -> None:
     assert torch.equal(first, second)
     assert not torch.equal(first, other)
     assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_draws_come_from_the_generator_that_is_given() -> None:
+    x = torch.empty(1)
+    for draw in (uniform, normal):
+        assert torch.equal(draw(x, (5,), generator(3)), draw(x, (5,), generator(3)))
+        assert not torch.equal(draw(x, (5,), generator(3)), draw(x, (5,), generator(4)))
+    assert normal(x, (10_000,), generator()).std().item() == pytest.approx(1, abs=0.05)
+    assert uniform(x, (10_000,), generator()).mean().item() == pytest.approx(0.5, abs=0.02)
