@@ -149,7 +149,8 @@ def predict(records: Records,
 @app.command()
 def bench(as_json: Annotated[bool, typer.Option("--json", help="Rows of name, value, unit, against, ratio, target, "
                                                                "met.")] = False,
-          data: Annotated[Path | None, typer.Option(help="Folder in PTB-XL's layout, to time the reader on.")] = None,
+          data: Annotated[Path | None, typer.Option(help="Folder in PTB-XL's layout, to time the reader on; by "
+                                                              "default, simulated records.")] = None,
           ) -> None:
     """Measure the speed of the simulator, the reader and the evaluator against their alternatives."""
     from ecgkit.bench import run_all

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from ecgkit.batch.engine import run_batch
 from ecgkit.batch.plan import make_plan, project, write_json
-from ecgkit.batch.run import described, inspect, locked, run_planned
+from ecgkit.batch.run import described, inspect, run_planned
 from ecgkit.errors import EcgkitError
 
 app = typer.Typer(help="Run the notebooks and build the book, in a checkout of the repository.", no_args_is_help=True,
@@ -32,16 +32,10 @@ def build(profile: Profile = "quick", data: Data = "",
     root = project()
     plan = make_plan(root, profile, data)
     folder = Path(data).expanduser().resolve() if data else ""
-    command = [sys.executable, "-m", "snakemake", "--cores", str(cores or os.cpu_count()), "--rerun-triggers", "input",
-               "--rerun-incomplete", "--nolock", "--keep-going", "--quiet", "all",
-               "--config", f"profile={profile}", f"data={folder}"]
-    command += ["--workflow-profile", "workflow/slurm"] if slurm else []
-    command += ["--dry-run"] if dry_run else []
-    # The lock is ours, since Snakemake's own outlives a batch that was killed.
-    with locked(root / "_build" / profile / "lock", f"profile {profile} is being built already") as lock:
-        code = subprocess.run(command, cwd=root, check=False, pass_fds=[lock]).returncode
-    if code:
-        raise EcgkitError(f"the batch of profile {profile} did not finish; see above")
+    options = ["--cores", str(cores or os.cpu_count()), "--config", f"profile={profile}", f"data={folder}"]
+    options += ["--workflow-profile", "workflow/slurm"] if slurm else []
+    options += ["--dry-run"] if dry_run else []
+    run_batch(plan, options, show_all=slurm or dry_run)
     if not dry_run:
         typer.echo(plan.site / "index.html")
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import fcntl
+import json
 import logging
 import os
 import platform
@@ -27,6 +29,8 @@ from ecgkit.progress import VARIABLE as PROGRESS
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 #: The kernel talks over sockets that only its user can open, not over TCP ports.
 _PRIVATE = Config({"KernelManager": {"transport": "ipc"}})
+#: Minutes that earlier stretches of an unfinished run took; one that was killed outright leaves no trace here.
+SPENT = "minutes.json"
 _TYPES: dict[str, tuple[type, ...]] = {"bool": (bool,), "int": (int,), "float": (int, float), "str": (str,)}
 
 
@@ -63,11 +67,17 @@ def run_planned(run: Run, *, threads: int | None = None) -> Path:
 
 def _run_in(partial: Path, run: Run, threads: int) -> None:
     parameters = {**run.parameters, **_paths(run, partial)}
-    started = time.monotonic()
-    with _environment(threads):
-        run_notebook(run.source, partial / run.notebook.name, parameters, failed=run.folder.parents[1] / "failed",
-                     hide=_places(run, partial))
-    minutes = round((time.monotonic() - started) / 60, 2)
+    started, spent = time.monotonic(), partial / SPENT
+    # A run that failed and goes on from its checkpoints has cost what all its stretches took.
+    before = json.loads(spent.read_text(encoding="utf-8")) if spent.is_file() else 0.0
+    try:
+        with _environment(threads):
+            run_notebook(run.source, partial / run.notebook.name, parameters, failed=run.folder.parents[1] / "failed",
+                         hide=_places(run, partial))
+    finally:
+        minutes = round(before + (time.monotonic() - started) / 60, 2)
+        write_json(spent, minutes)
+    spent.unlink()
     write_json(partial / "record.json", {
         "notebook": run.name, "code": code_digest(run.source), "parameters": effective(run), "minutes": minutes,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"), "ecgkit": library_version(),
@@ -185,9 +195,9 @@ def check_parameters(source: Path, parameters: Mapping[str, Any]) -> None:
 
 
 def effective(run: Run) -> dict[str, Any]:
-    """Values of all parameters of a run, as Python literals where the default holds; without paths."""
-    return {name: run.parameters.get(name, parameter["default"]) for name, parameter in inspect(run.source).items()
-            if not name.endswith("_dir") and name != "data"}
+    """Values of all parameters of a run, without paths; a default that is not a literal stays as it is written."""
+    return {name: run.parameters[name] if name in run.parameters else _literal(parameter["default"])
+            for name, parameter in inspect(run.source).items() if not name.endswith("_dir") and name != "data"}
 
 
 def machine() -> dict[str, Any]:
@@ -235,7 +245,7 @@ def _environment(threads: int) -> Iterator[None]:
     """Environment of the kernel: its threads, and where its progress bars go."""
     before = dict(os.environ)
     os.environ.update(dict.fromkeys(THREADS, str(threads)))
-    os.environ[PROGRESS] = "tty" if sys.stderr.isatty() else "off"
+    os.environ.setdefault(PROGRESS, "tty" if sys.stderr.isatty() else "off")
     try:
         # A short path of our own: sockets on disk need one, and no home folder has to be writable.
         with TemporaryDirectory(prefix="ecgkit-") as folder:
@@ -275,6 +285,13 @@ def described(parameter: Mapping[str, Any]) -> str:
     wanted = "" if parameter["inferred_type_name"] == "None" else f": {parameter['inferred_type_name']}"
     about = f" ({parameter['help']})" if parameter["help"] else ""
     return f"{parameter['name']}{wanted} = {parameter['default']}{about}"
+
+
+def _literal(text: str) -> Any:
+    try:
+        return ast.literal_eval(text)
+    except (SyntaxError, ValueError):
+        return text
 
 
 def _processor() -> str:

@@ -30,7 +30,7 @@ VERSION = 1
 VARIABLE = "ECGKIT_CACHE"
 
 _BLOCK = 64  # records that a process reads between two reports of progress
-_WORTH_A_POOL = 20_000  # records; below, starting processes takes about as long as they save
+_WORTH_A_POOL = 1_000  # records; below, starting processes takes about as long as they save
 _ABANDONED_AFTER = 24 * 3600.0  # seconds after which an unfinished build is taken for dead
 
 #: Reads one record: ``read(root, record)`` gives a signal `(12, sig_len)` and what else the record says.
@@ -142,7 +142,7 @@ def open_store(source: Source, *, cache: str | Path | None = None, processes: in
     cache : path, optional
         Folder of all stores; see `cache_folder`.
     processes : int, optional
-        How many processes read; by default one below 20,000 records and one per core above.
+        How many processes read; by default one below 1,000 records and one per core above.
 
     Returns
     -------

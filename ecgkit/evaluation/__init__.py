@@ -11,10 +11,17 @@ from ecgkit.evaluation.calibration import brier, ece, reliability
 from ecgkit.evaluation.decisions import best_f1_thresholds, confusion_of_labels, f1
 from ecgkit.evaluation.ranking import auroc, average_precision, roc_band, roc_curve
 from ecgkit.evaluation.resampling import Bootstrap, bootstrap, macro, paired_p, resample_patients
-from ecgkit.evaluation.tables import paired_difference, printed, score_table, subgroup_table
+from ecgkit.evaluation.tables import (
+    paired_difference,
+    printed,
+    printed_difference,
+    score_table,
+    seeds_table,
+    subgroup_table,
+)
 
 __all__ = [
-    "Bootstrap", "auroc", "average_precision", "best_f1_thresholds", "bootstrap", "brier", "confusion_of_labels", "ece",
-    "f1", "macro", "paired_difference", "paired_p", "printed", "reliability", "resample_patients", "roc_band",
-    "roc_curve", "score_table", "subgroup_table",
+    "Bootstrap", "auroc", "average_precision", "best_f1_thresholds", "bootstrap", "brier", "confusion_of_labels",
+    "ece", "f1", "macro", "paired_difference", "paired_p", "printed", "printed_difference", "reliability",
+    "resample_patients", "roc_band", "roc_curve", "score_table", "seeds_table", "subgroup_table",
 ]

@@ -37,7 +37,7 @@ def brier(y_true: Any, y_score: Any, weights: Any = None) -> Array:
 
 
 def ece(y_true: Any, y_score: Any, weights: Any = None, *, n_bins: int = 10) -> Array:
-    """Expected calibration error of each label: mean over ECGs of |mean probability - share of positives| in their bin.
+    """Expected calibration error of each label: mean probability against share of positives, bin by bin.
 
     Bins are of equal width, ``[0, 1/n_bins), ..., [1 - 1/n_bins, 1]``, so that they are the same for every model and
     every resample (Naeini et al. 2015). Parameters and shapes as in `brier`. Resampled values lie above

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -124,6 +124,22 @@ def printed(table: pd.DataFrame) -> pd.DataFrame:
     for name, words in (("f1", "F1"), ("brier", "Brier"), ("ece", "ECE")):
         columns[words] = table[name].map("{:.3f}".format)
     return pd.DataFrame(columns)
+
+
+def printed_difference(table: pd.DataFrame, a: str, b: str) -> pd.DataFrame:
+    """Round a `paired_difference` for print, its two classifiers by name."""
+    number, signed = "{:.3f}".format, "{:+.3f}".format
+    low, high = (table[end].map(signed) for end in ("low", "high"))
+    return pd.DataFrame({a: table["a"].map(number), b: table["b"].map(number),
+                         "difference": table["difference"].map(signed), "95 % interval": low + " to " + high,
+                         "p": table["p"].map(number)})
+
+
+def seeds_table(scores: Mapping[str, Sequence[float]]) -> pd.DataFrame:
+    """Mean, lowest and highest of one score over the seeds of each method, as text; rows are methods."""
+    return pd.DataFrame({name: {"seeds": str(len(values)), "mean": f"{np.mean(values):.3f}",
+                                "lowest": f"{np.min(values):.3f}", "highest": f"{np.max(values):.3f}"}
+                         for name, values in scores.items()}).T
 
 
 def _with_interval(name: str, result: Bootstrap) -> dict[str, Any]:

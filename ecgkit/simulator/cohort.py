@@ -167,7 +167,7 @@ class Cohort:
                    severity: NDArray[Any] | None = None, threads: int | None = None) -> NDArray[np.float32]:
         """How much some diseases change each sample of each lead, in millivolts, `(n, 12, sig_len)`.
 
-        The absolute difference that their wavelets make in the clean ECG: |lead field x change of the wavelets|. The
+        The absolute difference that their wavelets make in the clean ECG, lead field times change of the wavelets. The
         beats stay where they are, so for atrial fibrillation the mask holds the missing P waves and the f-waves.
 
         Parameters

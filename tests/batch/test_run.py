@@ -55,7 +55,7 @@ def test_run_is_whole_and_says_nothing_of_the_machine(tiny: Path) -> None:
     assert "3 0.5 MI True" in code_outputs(first.notebook)
     assert "MI,3" in code_outputs(second.notebook), "the second notebook reads the results of the first"
     record = json.loads(first.record.read_text())
-    assert record["parameters"]["seed"] == 3
+    assert record["parameters"] == {"seed": 3, "rate": 0.5, "label": "MI", "fast": True}
     assert record["machine"]["cores"] == os.cpu_count()
     for run in (first, second):
         assert str(tiny) not in run.notebook.read_text()

@@ -56,3 +56,20 @@ def test_mistake_is_one_line_and_code_2(tiny: Path) -> None:
     done = build(tiny, "--profile", "none")
     assert done.returncode == 2
     assert done.stderr.splitlines() == ["error: no profile 'none'; there are quick, real"]
+
+
+def test_fault_of_the_batch_itself_is_said(tiny: Path) -> None:
+    with (tiny / "Snakefile").open("a") as file:
+        file.write("\nx = 1 / 0\n")
+    done = build(tiny)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: the batch of profile quick did not finish (ZeroDivisionError")
+    assert "division by zero" in (tiny / "_build/quick/batch.log").read_text()
+
+
+def test_batch_that_is_killed_says_so_and_lets_another_run(tiny: Path) -> None:
+    (tiny / "Snakefile").write_text("import os\nos.kill(os.getpid(), 9)\n")
+    for _ in range(2):
+        done = build(tiny)
+        assert done.stderr.splitlines() == ["error: the batch of profile quick was ended by signal 9; "
+                                            "call again to go on"]

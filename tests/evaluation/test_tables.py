@@ -15,7 +15,9 @@ from ecgkit.evaluation import (
     f1,
     paired_difference,
     printed,
+    printed_difference,
     score_table,
+    seeds_table,
     subgroup_table,
 )
 from tests.evaluation.helpers import cohort
@@ -118,3 +120,17 @@ def test_a_printed_table_holds_the_scores_and_their_intervals() -> None:
     assert text.loc["A", "AUROC"] == f"{row['auroc']:.3f} ({row['auroc_low']:.3f}–{row['auroc_high']:.3f})"
     assert text.loc["A", "ECGs"] == f"{truth[:, 0].sum():,}"
     assert list(text.index) == ["A", "B", "macro"]
+
+
+def test_a_printed_difference_names_both_and_signs_the_difference() -> None:
+    table = pd.DataFrame({"a": [0.9], "b": [0.85], "difference": [0.05], "low": [-0.0004], "high": [0.1], "p": [0.062]},
+                         index=["macro"])
+    text = printed_difference(table, "new", "old")
+    assert text.loc["macro"].to_dict() == {"new": "0.900", "old": "0.850", "difference": "+0.050",
+                                           "95 % interval": "-0.000 to +0.100", "p": "0.062"}
+
+
+def test_seeds_are_summed_up_by_method() -> None:
+    table = seeds_table({"one": [0.8, 0.9, 0.7], "other": [0.5]})
+    assert table.loc["one"].to_dict() == {"seeds": "3", "mean": "0.800", "lowest": "0.700", "highest": "0.900"}
+    assert table.loc["other", "lowest"] == "0.500"
