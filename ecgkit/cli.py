@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -23,6 +23,9 @@ app.add_typer(data_app, name="data")
 app.add_typer(book_app, name="book")
 
 Cache = Annotated[Path | None, typer.Option(help="Folder of the store (default: ECGKIT_CACHE, or your user cache).")]
+Table = Annotated[Path | None, typer.Option(help="CSV with one row per recording and its labels (source folder).")]
+Task = Annotated[str | None, typer.Option(help="Set of labels, where the source has several.")]
+Rate = Annotated[float | None, typer.Option(help="Sampling rate in Hz.")]
 Records = Annotated[list[Path], typer.Argument(help="WFDB records (with or without .hea), folders, or RECORDS files.")]
 
 
@@ -66,14 +69,11 @@ def download(source: Annotated[str, typer.Argument(help="Which data: ptbxl.")],
 @data_app.command()
 def show(source: Annotated[str, typer.Argument(help="synthetic, ptbxl, challenge, ludb or folder.")],
          root: Annotated[Path | None, typer.Argument(help="Folder of the data (none for synthetic).")] = None,
-         task: Annotated[str | None, typer.Option(help="Set of labels, where the source has several.")] = None,
-         fs: Annotated[float | None, typer.Option(help="Sampling rate in Hz.")] = None,
-         cache: Cache = None) -> None:
+         table: Table = None, task: Task = None, fs: Rate = None, cache: Cache = None) -> None:
     """Read a set of ECGs and say what is in it: ECGs, patients, labels, and what was left out and why."""
     from ecgkit.datasets import load
 
-    options = {"root": root, "task": task, "fs": fs, "cache": cache}
-    data = load(source, **{name: value for name, value in options.items() if value is not None})
+    data = load(source, **given(root=root, table=table, task=task, fs=fs, cache=cache))
     print(data)
     for name, count in zip(data.label_names, data.labels.sum(axis=0), strict=True):
         print(f"  {name:<12} {count:>7,}")
@@ -81,12 +81,16 @@ def show(source: Annotated[str, typer.Argument(help="synthetic, ptbxl, challenge
         print(f"left out: {error}", file=sys.stderr)
 
 
+def given(**options: Any) -> dict[str, Any]:
+    """Options that the user gave; each source has defaults of its own for the others."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
 @app.command()
 def train(source: Annotated[str, typer.Argument(help="synthetic, ptbxl, challenge, ludb or folder.")],
           output: Annotated[Path, typer.Option("--output", "-o", help="File to write: NAME.safetensors.")],
           root: Annotated[Path | None, typer.Option(help="Folder of the data (none for synthetic).")] = None,
-          task: Annotated[str | None, typer.Option(help="Set of labels, where the source has several.")] = None,
-          fs: Annotated[float | None, typer.Option(help="Sampling rate in Hz.")] = None,
+          table: Table = None, task: Task = None, fs: Rate = None,
           encoder: Annotated[str, typer.Option(help="xresnet1d18, xresnet1d34, xresnet1d50 or xresnet1d101.")]
           = "xresnet1d18",
           epochs: Annotated[int, typer.Option(min=1, help="Passes over the training data.")] = 30,
@@ -103,8 +107,7 @@ def train(source: Annotated[str, typer.Argument(help="synthetic, ptbxl, challeng
 
     if output.exists():
         raise EcgkitError(f"{output} exists; remove it or choose another --output")
-    options = {"root": root, "task": task, "fs": fs, "cache": cache}
-    data = load(source, **{name: value for name, value in options.items() if value is not None})
+    data = load(source, **given(root=root, table=table, task=task, fs=fs, cache=cache))
     settings = SupervisedSettings(encoder=encoder, schedule=Schedule(epochs=epochs))
     model, _ = train_classifier(data.train, validation=data.validation, settings=settings, seed=seed, device=device,
                                 checkpoints=output.with_suffix(".checkpoints"))

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from ecgkit.batch.plan import make_plan
-from ecgkit.batch.run import check_parameters, locked, run_notebook, run_planned
+from ecgkit.batch.plan import make_plan, write_json
+from ecgkit.batch.run import SPENT, check_parameters, locked, run_notebook, run_planned
 from ecgkit.errors import EcgkitError
 from tests.batch.conftest import BODY, ROOT, code_outputs, write_notebook
 
@@ -103,6 +103,14 @@ def test_killed_run_is_not_taken_for_whole_and_resumes(tiny: Path) -> None:
     assert run.record.is_file()
     assert "resumed at 1" in code_outputs(run.notebook)
     assert not partial.exists()
+
+
+def test_minutes_of_earlier_stretches_count(tiny: Path) -> None:
+    run = make_plan(tiny).run("01_first")
+    write_json(run.folder.with_name(f"{run.folder.name}.partial") / SPENT, 7.5)
+    run_planned(run)
+    assert 7.5 <= json.loads(run.record.read_text())["minutes"] < 9
+    assert not (run.folder / SPENT).exists()
 
 
 def test_new_run_replaces_older_ones_only_when_it_is_whole(tiny: Path) -> None:
