@@ -21,6 +21,8 @@ PROFILES = Path("notebooks/profiles")
 TABLE = Path("notebooks/batch.yaml")
 #: Parts of the library that no notebook imports: changing them makes no result out of date.
 NOT_IN_NOTEBOOKS = ("cli.py", "batch")
+#: What a complete run says of itself.
+RECORD = "record.json"
 _IGNORED = ("__pycache__", ".ipynb_checkpoints", ".DS_Store")
 
 
@@ -57,7 +59,7 @@ class Run:
     @property
     def record(self) -> Path:
         """The file that is written last: where it is, the run is whole."""
-        return self.folder / "record.json"
+        return self.folder / RECORD
 
     @property
     def results(self) -> Path:

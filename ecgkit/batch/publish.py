@@ -50,6 +50,7 @@ def publish(plan: Plan) -> Path:
         folder = partial / run.name
         (folder / "results").mkdir(parents=True)
         shutil.copy2(run.notebook, folder)
+        shutil.copy2(run.record, folder)
         for path in sorted(run.results.rglob("*")):
             if path.suffix in KEPT_SUFFIXES and path.stat().st_size <= KEPT_BYTES:
                 kept = folder / "results" / path.relative_to(run.results)

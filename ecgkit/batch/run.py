@@ -21,7 +21,7 @@ from typing import Any
 
 from traitlets.config import Config
 
-from ecgkit.batch.plan import Run, code_digest, write_json
+from ecgkit.batch.plan import RECORD, Run, code_digest, write_json
 from ecgkit.errors import EcgkitError
 from ecgkit.progress import VARIABLE as PROGRESS
 
@@ -78,7 +78,7 @@ def _run_in(partial: Path, run: Run, threads: int) -> None:
         minutes = round(before + (time.monotonic() - started) / 60, 2)
         write_json(spent, minutes)
     spent.unlink()
-    write_json(partial / "record.json", {
+    write_json(partial / RECORD, {
         "notebook": run.name, "code": code_digest(run.source), "parameters": effective(run), "minutes": minutes,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"), "ecgkit": library_version(),
         "machine": machine(),

@@ -4,6 +4,7 @@
 <src>/book             a link to the prose
 <src>/notebooks/*      executed notebooks, with the prose and captions that they have now
 <src>/results/<name>   links to what each notebook wrote
+<src>/results/runs.csv which notebook ran when, on what, and how long
 <src>/mark.json        the line that every page bears
 ```
 Names are those of the checkout, so that buttons on a page point at the real source.
@@ -19,8 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import pandas as pd
 
-from ecgkit.batch.plan import code_cells
+from ecgkit.batch.plan import RECORD, code_cells
 from ecgkit.errors import EcgkitError
 
 #: What every notebook writes into its output folder: JSON with at least `data` (what the ECGs are), `n_ecgs` and
@@ -62,8 +64,19 @@ def stage(root: Path, profile: str, executed: Mapping[str, Path], target: Path) 
         page = merge(root / "notebooks" / f"{name}.ipynb", folder / f"{name}.ipynb")
         nbformat.write(for_page(page, name), target / "notebooks" / f"{name}.ipynb")
         _link(folder / "results", target / "results" / name)
+    pd.DataFrame([_run(name, folder) for name, folder in executed.items()]).to_csv(target / "results" / "runs.csv",
+                                                                                   index=False)
     (target / "mark.json").write_text(json.dumps({"mark": mark(profile, executed)}), encoding="utf-8")
     return target
+
+
+def _run(name: str, folder: Path) -> dict[str, Any]:
+    record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    summary = read_summary(name, folder)
+    return {"Notebook": name, "Data": summary["data"], "ECGs": f"{summary['n_ecgs']:,}",
+            "Fingerprint": summary["fingerprint"], "Finished": record["finished"][:10],
+            "Minutes": f"{record['minutes']:.1f}", "Cores": record["machine"]["cores"],
+            "ecgkit": record["ecgkit"]}
 
 
 def mark(profile: str, executed: Mapping[str, Path]) -> str:

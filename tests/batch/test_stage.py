@@ -23,6 +23,8 @@ def executed(folder: Path, *code: str, summary: dict[str, object] | None = None)
     injected = nbformat.v4.new_code_cell("seed = 3", metadata={"tags": ["injected-parameters"]})
     notebook.cells.insert(2, injected)
     nbformat.write(notebook, path)
+    record = {"finished": "2026-01-02T03:04:05", "minutes": 1.25, "machine": {"cores": 2}, "ecgkit": "0.1.0"}
+    (folder / "record.json").write_text(json.dumps(record))
     (folder / "results").mkdir()
     (folder / "results" / "summary.json").write_text(json.dumps(SUMMARY if summary is None else summary))
     return path
@@ -76,4 +78,5 @@ def test_stage_lays_out_links_to_what_is_there(tmp_path: Path) -> None:
     target = stage(root, "quick", {"n": root / "run"}, root / "_build" / "src")
     assert (target / "book" / "index.md").read_text() == "# Title"
     assert (target / "results" / "n").resolve() == root / "run" / "results"
+    assert (target / "results" / "runs.csv").read_text().splitlines()[1] == 'n,tiny,"1,234",f,2026-01-02,1.2,2,0.1.0'
     assert json.loads((target / "mark.json").read_text()) == {"mark": "Profile quick: tiny, n = 1,234"}
