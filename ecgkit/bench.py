@@ -22,6 +22,8 @@ from ecgkit.progress import track
 from ecgkit.simulator import Cohort
 from ecgkit.transforms import Perturb, random_crop
 
+PTB_XL_IN_TWO_MINUTES = 21_799 / 120
+
 
 @dataclass(frozen=True)
 class Row:
@@ -122,7 +124,8 @@ def reader(root: Path, n_plain: int = 200) -> list[Row]:
         again = best(lambda: load("ptbxl", root=root, cache=cache), repeats=5)
     names = data.records["record"].head(n_plain)
     plain = len(names) / best(lambda: [wfdb.rdsamp(str(root / name)) for name in names], repeats=1)
-    return [Row("reader, first time", rate, "records/s", "wfdb loop", rate / plain, plain, rate >= plain),
+    return [Row("reader, first time", rate, "records/s", "wfdb loop", rate / plain, PTB_XL_IN_TWO_MINUTES,
+                rate >= PTB_XL_IN_TWO_MINUTES),
             Row("reader, store opened again", again, "s", "reading again", len(data) / rate / again, 0.2, again <= 0.2)]
 
 

@@ -75,8 +75,7 @@ def _run(name: str, folder: Path) -> dict[str, Any]:
     summary = read_summary(name, folder)
     return {"Notebook": name, "Data": summary["data"], "ECGs": f"{summary['n_ecgs']:,}",
             "Fingerprint": summary["fingerprint"], "Finished": record["finished"][:10],
-            "Minutes": f"{record['minutes']:.1f}", "Cores": record["machine"]["cores"],
-            "ecgkit": record["ecgkit"]}
+            "Minutes": f"{record['minutes']:.1f}", "Cores": record["machine"]["cores"]}
 
 
 def mark(profile: str, executed: Mapping[str, Path]) -> str:

@@ -78,5 +78,5 @@ def test_stage_lays_out_links_to_what_is_there(tmp_path: Path) -> None:
     target = stage(root, "quick", {"n": root / "run"}, root / "_build" / "src")
     assert (target / "book" / "index.md").read_text() == "# Title"
     assert (target / "results" / "n").resolve() == root / "run" / "results"
-    assert (target / "results" / "runs.csv").read_text().splitlines()[1] == 'n,tiny,"1,234",f,2026-01-02,1.2,2,0.1.0'
+    assert (target / "results" / "runs.csv").read_text().splitlines()[1] == 'n,tiny,"1,234",f,2026-01-02,1.2,2'
     assert json.loads((target / "mark.json").read_text()) == {"mark": "Profile quick: tiny, n = 1,234"}
