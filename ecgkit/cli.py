@@ -127,7 +127,7 @@ def predict(records: Records,
     from ecgkit.progress import track
 
     classifier = load_classifier(model)
-    paths = [path for given in records for path in find_records(given)]
+    paths = [path for named in records for path in find_records(named)]
     if not as_json:
         print("  ".join([f"{'record':<32}", *(f"{name:>6}" for name in classifier.label_names)]))
     failed = 0

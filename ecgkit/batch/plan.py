@@ -133,7 +133,7 @@ def make_plan(root: Path, profile: str = "quick", data: str | Path | None = None
     """
     settings, table = load_profile(root, profile), _table(root)
     folder = _data_folder(profile, bool(settings.get("needs_data")), data)
-    shared = [content_digest(root / "ecgkit", without=NOT_IN_NOTEBOOKS), _file_digest(root / "constraints.txt"),
+    shared = [content_digest(root / "ecgkit", without=NOT_IN_NOTEBOOKS), file_digest(root / "constraints.txt"),
               data_digest(folder, root / "_build") if folder else ""]
     parameters = settings.get("parameters") or {}
     unknown = sorted(set(parameters) - set(table))
@@ -164,7 +164,7 @@ def content_digest(folder: Path, without: Iterable[str] = ()) -> str:
     for path in _files(folder):
         name = path.relative_to(folder)
         if name.parts[0] not in without:
-            digest.update(f"{name.as_posix()} {_file_digest(path)}\n".encode())
+            digest.update(f"{name.as_posix()} {file_digest(path)}\n".encode())
     return digest.hexdigest()
 
 
@@ -238,8 +238,8 @@ def _data_folder(profile: str, needed: bool, data: str | Path | None) -> Path | 
 
 def _book_digest(root: Path, profile: str, runs: Iterable[Run]) -> str:
     return _digest([profile, content_digest(root / "book", without=("published",)), content_digest(root / "ecgkit"),
-                    _file_digest(root / "_config.yml"), _file_digest(root / "constraints.txt"),
-                    [[run.folder.name, _file_digest(run.source)] for run in runs]])
+                    file_digest(root / "_config.yml"), file_digest(root / "constraints.txt"),
+                    [[run.folder.name, file_digest(run.source)] for run in runs]])
 
 
 def _mapping(path: Path, keys: Iterable[str] | None = None) -> dict[str, Any]:
@@ -274,7 +274,8 @@ def _files(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def _file_digest(path: Path) -> str:
+def file_digest(path: Path) -> str:
+    """SHA-256 of the contents of a file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ecgkit.batch.plan import Plan, code_digest, write_json
+from ecgkit.batch.plan import Plan, code_digest, file_digest, write_json
 from ecgkit.batch.run import library_version
 from ecgkit.batch.stage import read_summary
 from ecgkit.errors import EcgkitError
@@ -60,7 +59,7 @@ def publish(plan: Plan) -> Path:
         summary = read_summary(run.name, run.folder)
         notebooks[run.name] = {**{key: record[key] for key in _FROM_RECORD},
                                "data": {key: summary[key] for key in _FROM_SUMMARY},
-                               "sha256": _sha256(folder / run.notebook.name)}
+                               "sha256": file_digest(folder / run.notebook.name)}
     write_json(partial / MANIFEST, {
         "profile": plan.profile, "published": datetime.now(UTC).date().isoformat(), "ecgkit": library_version(),
         "minutes": round(sum(entry["minutes"] for entry in notebooks.values()), 1), "notebooks": notebooks})
@@ -109,12 +108,8 @@ def check_published(root: Path) -> list[str]:
     said += [f"{name} is in notebooks/, but not published" for name in sorted(set(current) - set(entries))]
     for name in sorted(set(current) & set(entries)):
         copy = root / PUBLISHED / name / f"{name}.ipynb"
-        if not copy.is_file() or _sha256(copy) != entries[name]["sha256"]:
+        if not copy.is_file() or file_digest(copy) != entries[name]["sha256"]:
             said.append(f"{name}: the published copy is not the one that the manifest tells of")
         elif code_digest(copy) != code_digest(current[name]):
             said.append(f"{name}: its code has changed since it was published")
     return said
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

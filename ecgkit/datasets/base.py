@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ecgkit.datasets.splits import patient_order
 from ecgkit.errors import EcgkitError, RecordError
-from ecgkit.leads import LEADS, N_LEADS
+from ecgkit.leads import N_LEADS
 
 #: PTB-XL's official use of its ten folds; sources without folds are given ten in the same way.
 TRAIN_FOLDS, VALIDATION_FOLDS, TEST_FOLDS = tuple(range(1, 9)), (9,), (10,)
@@ -204,6 +204,3 @@ def from_arrays(signals: NDArray[Any], labels: NDArray[Any], label_names: Sequen
         records = pd.DataFrame({"record": numbers, "patient_id": numbers})
     return ECGDataset(np.asarray(signals, dtype=np.float32), records.reset_index(drop=True),
                       np.asarray(labels, dtype=np.uint8), tuple(label_names), fs, name)
-
-
-__all__ = ["LEADS", "ECGDataset", "from_arrays"]

@@ -101,11 +101,12 @@ def train_classifier(train: ECGDataset, *, validation: ECGDataset | None = None,
                           f"({', '.join(train.label_names)}; {train.fs:g} Hz)")
     n_wanted, further = len(train.label_names), _further(train, beside)
     model = _build(train, tuple(further), settings, seed, start).to(device)
+    crop_len = model.crop_len
     labels = torch.from_numpy(np.column_stack([train.labels, *further.values()]).astype(np.float32))
 
     def loss(model: nn.Module, batch: Tensor, generator: torch.Generator) -> Tensor:
         x = torch.from_numpy(train.batch(batch.numpy())).to(device)
-        x = random_crop(x, round(settings.crop_seconds * train.fs), generator)
+        x = random_crop(x, crop_len, generator)
         if settings.perturb:
             x = settings.perturb(x, train.fs, generator)
         logits, y = model(x), labels[batch].to(device)
