@@ -1,7 +1,7 @@
 """The batch: which notebook runs with which parameters, and what it needs.
 
-`notebooks/batch.yaml` lists the notebooks, `notebooks/profiles/` their parameters. A run is named by a digest of its
-code, parameters, data and library, so a run that exists is up to date, whatever the dates of files.
+`notebooks/batch.yaml` lists the notebooks, `notebooks/profiles/` their parameters and variants. A run is named by a
+digest of its code, parameters, data and library, so a run that exists is up to date, whatever the dates of files.
 `make book` calls this; by hand: `snakemake --cores 2 --config profile=quick`.
 """
 
@@ -35,7 +35,7 @@ rule book:
 
 rule notebook:
     input:
-        lambda wildcards: [path(need.record) for need in RUNS[wildcards.run].needs],
+        lambda wildcards: [path(read.record) for read in RUNS[wildcards.run].reads],
     output:
         f"_build/{PROFILE}/runs/{{run}}/record.json",
     params:

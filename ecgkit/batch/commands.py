@@ -44,20 +44,24 @@ def build(profile: Profile = "quick", data: Data = "",
 def notebook(name: str, profile: Profile = "quick", data: Data = "",
              threads: Annotated[int, typer.Option(help="Threads to use; 0 as planned.")] = 0,
              planned: Planned = "") -> None:
-    """Run one notebook with a profile's parameters."""
+    """Run one notebook with a profile's parameters; of a notebook with variants, one by its name or all that lack."""
     plan = make_plan(project(), profile, data)
-    run = plan.run(name)
-    _still(planned, run.folder.name)
-    run_planned(run, threads=threads or None)
-    done = sum(each.record.is_file() for each in plan.runs)
-    print(f"{name} done: {done} of {len(plan.runs)} notebooks", file=sys.stderr, flush=True)
+    chosen = plan.select(name)
+    missing = [run for run in chosen if run.name == name or not run.record.is_file()]
+    if not missing:
+        typer.echo(f"all have run; to run one again, name it: {', '.join(run.name for run in chosen)}", err=True)
+    for run in missing:
+        _still(planned, run.folder.name)
+        run_planned(run, threads=threads or None)
+        done = sum(each.record.is_file() for each in plan.runs)
+        print(f"{run.name} done: {done} of {len(plan.runs)}", file=sys.stderr, flush=True)
 
 
 @app.command()
 def parameters(name: str) -> None:
     """List the parameters of a notebook."""
-    run = make_plan(project()).run(name)
-    for parameter in inspect(run.source).values():
+    source = make_plan(project()).select(name)[0].source
+    for parameter in inspect(source).values():
         typer.echo(described(parameter))
 
 

@@ -1,7 +1,8 @@
 """What there is to run: each notebook of a profile, its parameters and needs, and a digest of all that decides it.
 
 A complete run lies in a folder named by its digest, so what is out of date shows in the names of folders, whatever
-the dates of files: ``_build/<profile>/runs/<notebook>-<digest>/``.
+the dates of files: ``_build/<profile>/runs/<run>-<digest>/``. A run bears the name of its notebook, or of notebook and
+variant (`ecgkit.batch.variants`).
 """
 
 from __future__ import annotations
@@ -9,12 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from ecgkit.batch.variants import SEPARATOR, Variant, notebook_of, run_name, variants_of
 from ecgkit.errors import EcgkitError
 
 PROFILES = Path("notebooks/profiles")
@@ -33,7 +35,7 @@ class Run:
     Parameters
     ----------
     name : str
-        Name of the notebook, ``"01_cohort"``.
+        Its name: ``"01_cohort"``, or ``"03_pretraining-utah"`` for a variant.
     source : Path
         The notebook as it is kept.
     folder : Path
@@ -41,7 +43,9 @@ class Run:
     parameters : dict
         What the profile sets.
     needs : tuple of Run
-        Runs whose results it reads.
+        Runs whose results it reads: all variants of the notebooks that its own needs.
+    start : Run, optional
+        Run of an earlier variant of its notebook, whose results it starts from.
     threads : int
         Threads that it can use.
     data : Path, optional
@@ -53,8 +57,24 @@ class Run:
     folder: Path
     parameters: dict[str, Any]
     needs: tuple[Run, ...] = ()
+    start: Run | None = None
     threads: int = 1
     data: Path | None = None
+
+    @property
+    def notebook(self) -> str:
+        """Name of the notebook."""
+        return self.source.stem
+
+    @property
+    def variant(self) -> str:
+        """Name of the variant; empty for the only run of a notebook."""
+        return self.name[len(self.notebook):].removeprefix(SEPARATOR)
+
+    @property
+    def reads(self) -> tuple[Run, ...]:
+        """All runs that must be whole before it."""
+        return (*self.needs, self.start) if self.start else self.needs
 
     @property
     def record(self) -> Path:
@@ -67,7 +87,7 @@ class Run:
         return self.folder / "results"
 
     @property
-    def notebook(self) -> Path:
+    def executed(self) -> Path:
         """The executed notebook."""
         return self.folder / f"{self.name}.ipynb"
 
@@ -91,18 +111,22 @@ class Plan:
         """A file of the built book, named by the digest of everything that the book shows."""
         return self.site / f"build-{self.digest}.json"
 
-    def run(self, name: str) -> Run:
-        """Return the run of one notebook.
+    def select(self, name: str) -> tuple[Run, ...]:
+        """Return the run of a name, or all runs of a notebook.
 
         Raises
         ------
         EcgkitError
-            Where there is no such notebook.
+            Where there is no such notebook, or no such variant of it.
         """
-        for run in self.runs:
-            if run.name == name:
-                return run
-        raise EcgkitError(f"no notebook {name!r} in {TABLE}; it lists {', '.join(r.name for r in self.runs)}")
+        chosen = tuple(run for run in self.runs if name in (run.name, run.notebook))
+        if chosen:
+            return chosen
+        variants = [run.name for run in self.runs if run.notebook == notebook_of(name)]
+        if variants:
+            raise EcgkitError(f"profile {self.profile} does not run {name!r}; it runs {', '.join(variants)}")
+        notebooks = dict.fromkeys(run.notebook for run in self.runs)
+        raise EcgkitError(f"no notebook {name!r} in {TABLE}; it lists {', '.join(notebooks)}")
 
 
 def project(start: Path | None = None) -> Path:
@@ -129,7 +153,7 @@ def make_plan(root: Path, profile: str = "quick", data: str | Path | None = None
     Raises
     ------
     EcgkitError
-        Unknown profile or notebook, missing or unwanted folder of recordings.
+        Unknown profile or notebook, variants that make no sense, missing or unwanted folder of recordings.
     """
     settings, table = load_profile(root, profile), _table(root)
     folder = _data_folder(profile, bool(settings.get("needs_data")), data)
@@ -139,18 +163,30 @@ def make_plan(root: Path, profile: str = "quick", data: str | Path | None = None
     unknown = sorted(set(parameters) - set(table))
     if unknown:
         raise EcgkitError(f"profile {profile} sets parameters of {unknown[0]!r}, which {TABLE} does not list")
-    runs: dict[str, Run] = {}
+    runs: dict[str, list[Run]] = {}
     for name, entry in table.items():
-        source = root / "notebooks" / f"{name}.ipynb"
-        needs = tuple(runs[need] for need in _needs(name, entry, runs))
-        digest = _digest([*shared, code_digest(source), parameters.get(name) or {}, [n.folder.name for n in needs]])
-        runs[name] = Run(name, source, root / "_build" / profile / "runs" / f"{name}-{digest}",
-                         dict(parameters.get(name) or {}), needs, int(entry.get("threads", 1)), folder)
-    return Plan(root, profile, tuple(runs.values()), _book_digest(root, profile, runs.values()))
+        needs = tuple(run for need in _needs(name, entry, runs) for run in runs[need])
+        pattern = Run(name, root / "notebooks" / f"{name}.ipynb", root / "_build" / profile / "runs", {}, needs,
+                      threads=int(entry.get("threads", 1)), data=folder)
+        runs[name] = _runs(pattern, variants_of(f"profile {profile}: {name}", parameters.get(name)), shared)
+    planned = tuple(run for each in runs.values() for run in each)
+    return Plan(root, profile, planned, _book_digest(root, profile, planned))
+
+
+def _runs(pattern: Run, variants: Iterable[Variant], shared: Iterable[str]) -> list[Run]:
+    """Runs of one notebook, whose `pattern` has all that its variants have in common."""
+    code, runs = code_digest(pattern.source), dict[str, Run]()
+    for variant in variants:
+        run = replace(pattern, name=run_name(pattern.name, variant.name), parameters=variant.parameters,
+                      start=runs.get(variant.after))
+        # Sorted, so that listing variants in another order makes nothing out of date but the book.
+        digest = _digest([*shared, code, run.parameters, sorted(read.folder.name for read in run.reads)])
+        runs[variant.name] = replace(run, folder=pattern.folder / f"{run.name}-{digest}")
+    return list(runs.values())
 
 
 def load_profile(root: Path, profile: str) -> dict[str, Any]:
-    """Read a profile: ``needs_data`` and the ``parameters`` of each notebook."""
+    """Read a profile: ``needs_data`` and the ``parameters`` of each notebook (`ecgkit.batch.variants`)."""
     path = root / PROFILES / f"{profile}.yaml"
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in (root / PROFILES).glob("*.yaml")))
@@ -208,13 +244,16 @@ def write_json(path: Path, value: Any) -> None:
 def _table(root: Path) -> dict[str, dict[str, Any]]:
     table = _mapping(root / TABLE)
     for name, entry in table.items():
+        if SEPARATOR in name:
+            raise EcgkitError(f"{TABLE}: {name} has a {SEPARATOR!r} in its name, which divides notebook and variant; "
+                              "use _")
         odd = sorted(set(entry or {}) - {"needs", "threads"})
         if odd:
             raise EcgkitError(f"{TABLE}: {name} has the unknown setting {odd[0]!r}; there are needs and threads")
     return {name: entry or {} for name, entry in table.items()}
 
 
-def _needs(name: str, entry: Mapping[str, Any], earlier: Mapping[str, Run]) -> list[str]:
+def _needs(name: str, entry: Mapping[str, Any], earlier: Iterable[str]) -> list[str]:
     needs = list(entry.get("needs", []))
     missing = [need for need in needs if need not in earlier]
     if missing:

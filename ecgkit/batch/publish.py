@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ecgkit.batch.plan import Plan, code_digest, file_digest, write_json
+from ecgkit.batch.plan import RECORD, Plan, Run, code_digest, file_digest, load_profile, write_json
 from ecgkit.batch.run import library_version
 from ecgkit.batch.stage import read_summary
+from ecgkit.batch.variants import notebook_of, run_name, shown, variants_of
 from ecgkit.errors import EcgkitError
 
 PUBLISHED = Path("book/published")
@@ -21,6 +22,8 @@ KEPT_SUFFIXES, KEPT_BYTES = (".csv", ".json"), 1_000_000
 
 def publish(plan: Plan) -> Path:
     """Copy the runs of a plan to ``book/published``, replacing what is there.
+
+    Of a notebook with variants, only the first is kept as an executed notebook; of the others record and results are.
 
     Parameters
     ----------
@@ -44,22 +47,8 @@ def publish(plan: Plan) -> Path:
     target = plan.root / PUBLISHED
     partial = target.with_name("published.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    notebooks = {}
-    for run in plan.runs:
-        folder = partial / run.name
-        (folder / "results").mkdir(parents=True)
-        shutil.copy2(run.notebook, folder)
-        shutil.copy2(run.record, folder)
-        for path in sorted(run.results.rglob("*")):
-            if path.suffix in KEPT_SUFFIXES and path.stat().st_size <= KEPT_BYTES:
-                kept = folder / "results" / path.relative_to(run.results)
-                kept.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(path, kept)
-        record = json.loads(run.record.read_text(encoding="utf-8"))
-        summary = read_summary(run.name, run.folder)
-        notebooks[run.name] = {**{key: record[key] for key in _FROM_RECORD},
-                               "data": {key: summary[key] for key in _FROM_SUMMARY},
-                               "sha256": file_digest(folder / run.notebook.name)}
+    pages = shown(run.name for run in plan.runs).values()
+    notebooks = {run.name: _keep(run, partial / run.name, page=run.name in pages) for run in plan.runs}
     write_json(partial / MANIFEST, {
         "profile": plan.profile, "published": datetime.now(UTC).date().isoformat(), "ecgkit": library_version(),
         "minutes": round(sum(entry["minutes"] for entry in notebooks.values()), 1), "notebooks": notebooks})
@@ -70,6 +59,23 @@ def publish(plan: Plan) -> Path:
 
 _FROM_RECORD = ("code", "parameters", "minutes", "finished", "ecgkit", "machine")
 _FROM_SUMMARY = ("data", "n_ecgs", "fingerprint")
+
+
+def _keep(run: Run, folder: Path, *, page: bool) -> dict[str, Any]:
+    """Copy a run's record and small results, and the notebook that a page shows; return the manifest's entry."""
+    (folder / "results").mkdir(parents=True)
+    shutil.copy2(run.record, folder)
+    if page:
+        shutil.copy2(run.executed, folder)
+    for path in sorted(run.results.rglob("*")):
+        if path.suffix in KEPT_SUFFIXES and path.stat().st_size <= KEPT_BYTES:
+            kept = folder / "results" / path.relative_to(run.results)
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, kept)
+    record = json.loads(run.record.read_text(encoding="utf-8"))
+    summary = read_summary(run.name, run.folder)
+    return {**{key: record[key] for key in _FROM_RECORD}, "data": {key: summary[key] for key in _FROM_SUMMARY},
+            "sha256": file_digest(folder / (run.executed.name if page else RECORD))}
 
 
 def read_manifest(root: Path) -> dict[str, Any]:
@@ -89,7 +95,7 @@ def read_manifest(root: Path) -> dict[str, Any]:
 
 
 def published_runs(root: Path) -> dict[str, Path]:
-    """Name of each published notebook to its folder."""
+    """Name of each published run to its folder."""
     return {name: root / PUBLISHED / name for name in read_manifest(root)["notebooks"]}
 
 
@@ -99,17 +105,29 @@ def check_published(root: Path) -> list[str]:
     Returns
     -------
     list of str
-        One line for each difference: a notebook added or gone, code that has changed, a published file that was edited.
-        Empty where the published book is current.
+        One line for each difference: a notebook or a variant of the profile added or gone, code that has changed, a
+        published file that was edited. Empty where the published book is current.
     """
-    entries = read_manifest(root)["notebooks"]
+    manifest = read_manifest(root)
+    entries, profile = manifest["notebooks"], manifest["profile"]
     current = {path.stem: path for path in sorted((root / "notebooks").glob("*.ipynb"))}
-    said = [f"{name} is published, but is no longer in notebooks/" for name in sorted(set(entries) - set(current))]
-    said += [f"{name} is in notebooks/, but not published" for name in sorted(set(current) - set(entries))]
-    for name in sorted(set(current) & set(entries)):
-        copy = root / PUBLISHED / name / f"{name}.ipynb"
+    settings = load_profile(root, profile).get("parameters") or {}
+    wanted = {run_name(name, variant.name) for name in current
+              for variant in variants_of(f"profile {profile}: {name}", settings.get(name))}
+    said = [f"{name} is published, but is no longer in notebooks/ and profile {profile}"
+            for name in sorted(set(entries) - wanted)]
+    said += [f"{name} is in notebooks/ and profile {profile}, but not published"
+             for name in sorted(wanted - set(entries))]
+    pages = shown(entries).values()
+    for name in sorted(wanted & set(entries)):
+        copy = root / PUBLISHED / name / (f"{name}.ipynb" if name in pages else RECORD)
         if not copy.is_file() or file_digest(copy) != entries[name]["sha256"]:
             said.append(f"{name}: the published copy is not the one that the manifest tells of")
-        elif code_digest(copy) != code_digest(current[name]):
+        elif _code(copy) != code_digest(current[notebook_of(name)]):
             said.append(f"{name}: its code has changed since it was published")
     return said
+
+
+def _code(copy: Path) -> str:
+    """Digest of the code that ran: of a published notebook, or as its record tells where there is none."""
+    return code_digest(copy) if copy.name != RECORD else json.loads(copy.read_text(encoding="utf-8"))["code"]

@@ -8,10 +8,11 @@ import json
 import logging
 import os
 import platform
+import re
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -27,8 +28,6 @@ from ecgkit.progress import VARIABLE as PROGRESS
 
 #: Set to the number of threads of a run, so that runs side by side do not crowd each other out.
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-#: The kernel talks over sockets that only its user can open, not over TCP ports.
-_PRIVATE = Config({"KernelManager": {"transport": "ipc"}})
 #: Minutes that earlier stretches of an unfinished run took; one that was killed outright leaves no trace here.
 SPENT = "minutes.json"
 _TYPES: dict[str, tuple[type, ...]] = {"bool": (bool,), "int": (int,), "float": (int, float), "str": (str,)}
@@ -55,14 +54,19 @@ def run_planned(run: Run, *, threads: int | None = None) -> Path:
     Raises
     ------
     EcgkitError
-        A parameter that the notebook does not have or of another type; a notebook that failed (kept, and named).
+        A run whose results it reads is missing; a parameter that the notebook does not have or of another type; a
+        notebook that failed (kept, and named).
     """
+    missing = [read.name for read in run.reads if not read.record.is_file()]
+    if missing:
+        raise EcgkitError(f"{run.name} reads the results of {', '.join(missing)}, not run yet with the present code "
+                          "and parameters: make book runs all in order")
     partial = run.folder.with_name(f"{run.folder.name}.partial")
     (partial / "results").mkdir(parents=True, exist_ok=True)
     with locked(partial / "lock", f"{run.name} is running already"):
         _run_in(partial, run, threads or run.threads)
         _commit(partial, run)
-    return run.notebook
+    return run.executed
 
 
 def _run_in(partial: Path, run: Run, threads: int) -> None:
@@ -72,17 +76,24 @@ def _run_in(partial: Path, run: Run, threads: int) -> None:
     before = json.loads(spent.read_text(encoding="utf-8")) if spent.is_file() else 0.0
     try:
         with _environment(threads):
-            run_notebook(run.source, partial / run.notebook.name, parameters, failed=run.folder.parents[1] / "failed",
+            run_notebook(run.source, partial / run.executed.name, parameters, failed=run.folder.parents[1] / "failed",
                          hide=_places(run, partial))
     finally:
         minutes = round(before + (time.monotonic() - started) / 60, 2)
         write_json(spent, minutes)
     spent.unlink()
     write_json(partial / RECORD, {
-        "notebook": run.name, "code": code_digest(run.source), "parameters": effective(run), "minutes": minutes,
+        "notebook": run.notebook, **_variant(run), "code": code_digest(run.source),
+        "parameters": effective(run), "minutes": minutes,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"), "ecgkit": library_version(),
         "machine": machine(),
     })
+
+
+def _variant(run: Run) -> dict[str, str]:
+    """What a record says of a variant: its name, and that of the one it started from."""
+    own = {"variant": run.variant} if run.variant else {}
+    return own | ({"after": run.start.variant} if run.start else {})
 
 
 def run_notebook(source: Path, output: Path, parameters: Mapping[str, Any], *, failed: Path | None = None,
@@ -122,8 +133,9 @@ def run_notebook(source: Path, output: Path, parameters: Mapping[str, Any], *, f
     kept = (failed or output.parent) / f"{output.stem}.failed.ipynb"
     output.parent.mkdir(parents=True, exist_ok=True)
     try:
-        papermill.execute_notebook(str(source), str(partial), parameters=dict(parameters), kernel_name="python3",
-                                   cwd=str(source.parent), progress_bar=False, config=_PRIVATE)
+        with TemporaryDirectory(prefix="ecgkit-") as folder:
+            papermill.execute_notebook(str(source), str(partial), parameters=dict(parameters), kernel_name="python3",
+                                       cwd=str(source.parent), progress_bar=False, config=_sockets(folder))
     except (PapermillException, RuntimeError, TimeoutError) as error:
         kept.parent.mkdir(parents=True, exist_ok=True)
         if partial.is_file():
@@ -134,6 +146,15 @@ def run_notebook(source: Path, output: Path, parameters: Mapping[str, Any], *, f
     partial.replace(output)
     kept.unlink(missing_ok=True)
     return output
+
+
+def _sockets(folder: str) -> Config:
+    """Let the kernel talk over sockets on disk, which only its user can open, and not over TCP ports.
+
+    Without a folder of their own they would lie where the notebook runs, and two kernels would take the same. Its path
+    has to be short.
+    """
+    return Config({"KernelManager": {"transport": "ipc", "ip": f"{folder}/kernel"}})
 
 
 @contextmanager
@@ -219,24 +240,44 @@ def _paths(run: Run, partial: Path) -> dict[str, str]:
     paths = {"output_dir": str(partial / "results")}
     if run.data:
         paths["data"] = str(run.data)
-    return paths | {f"{need.name.partition('_')[2] or need.name}_dir": str(need.results) for need in run.needs}
+    if run.start:
+        paths["start_dir"] = str(run.start.results)
+    for notebook in dict.fromkeys(need.notebook for need in run.needs):
+        room = notebook.partition("_")[2] or notebook
+        paths[f"{room}_dir"] = str(_results(partial / "needs" / room,
+                                            [need for need in run.needs if need.notebook == notebook]))
+    return paths
+
+
+def _results(folder: Path, runs: Sequence[Run]) -> Path:
+    """Results of a notebook; where it has variants, a new folder with a link to those of each."""
+    if not runs[0].variant:
+        return runs[0].results
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for run in runs:
+        # Relative, so that a checkout can be moved.
+        (folder / run.variant).symlink_to(os.path.relpath(run.results, folder), target_is_directory=True)
+    return folder
 
 
 def _places(run: Run, partial: Path) -> dict[str, str]:
     """Paths of this machine, and what a published notebook says in their place."""
     data = {str(run.data): run.data.name} if run.data else {}
-    return {str(partial): run.name, **{str(need.folder): need.name for need in run.needs}, **data,
+    return {str(partial): run.name, **{str(read.folder): read.name for read in run.reads}, **data,
             str(run.source.parents[1]): "."}
 
 
 def _commit(partial: Path, run: Run) -> None:
-    """Make a finished run the run of its notebook, then forget runs of other digests."""
+    """Make a finished run the one of its name, then forget runs of other digests."""
     (partial / "lock").unlink()
     if run.folder.is_dir():
         shutil.rmtree(run.folder)
     partial.rename(run.folder)
-    for other in run.folder.parent.glob(f"{run.name}-*"):
-        if other != run.folder:
+    # To the end of the name: another variant's name may begin with this one's.
+    mine = re.compile(rf"{re.escape(run.name)}-[0-9a-f]{{12}}(\.partial)?")
+    for other in run.folder.parent.iterdir():
+        if mine.fullmatch(other.name) and other != run.folder:
             shutil.rmtree(other)
 
 
@@ -247,7 +288,7 @@ def _environment(threads: int) -> Iterator[None]:
     os.environ.update(dict.fromkeys(THREADS, str(threads)))
     os.environ.setdefault(PROGRESS, "tty" if sys.stderr.isatty() else "off")
     try:
-        # A short path of our own: sockets on disk need one, and no home folder has to be writable.
+        # No home folder has to be writable.
         with TemporaryDirectory(prefix="ecgkit-") as folder:
             os.environ["JUPYTER_RUNTIME_DIR"] = folder
             yield

@@ -31,7 +31,7 @@ def build_site(root: Path, profile: str, executed: Mapping[str, Path], site: Pat
     profile : str
         What the pages call the profile.
     executed : mapping of str to Path
-        Name of each notebook to the folder of its run.
+        Name of each run to its folder (`ecgkit.batch.stage.stage`).
     site : Path
         Folder of the pages; an earlier one is replaced.
 

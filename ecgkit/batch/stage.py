@@ -2,9 +2,9 @@
 
 ```
 <src>/book             a link to the prose
-<src>/notebooks/*      executed notebooks, with the prose and captions that they have now
-<src>/results/<name>   links to what each notebook wrote
-<src>/results/runs.csv which notebook ran when, on what, and how long
+<src>/notebooks/*      executed notebooks, with the prose and captions that they have now; of variants, the first
+<src>/results/<run>    links to what each run wrote
+<src>/results/runs.csv what ran when, on what, and how long
 <src>/mark.json        the line that every page bears
 ```
 Names are those of the checkout, so that buttons on a page point at the real source.
@@ -23,6 +23,7 @@ import nbformat
 import pandas as pd
 
 from ecgkit.batch.plan import RECORD, code_cells
+from ecgkit.batch.variants import shown
 from ecgkit.errors import EcgkitError
 
 #: What every notebook writes into its output folder: JSON with at least `data` (what the ECGs are), `n_ecgs` and
@@ -42,7 +43,8 @@ def stage(root: Path, profile: str, executed: Mapping[str, Path], target: Path) 
     profile : str
         What the mark calls the profile.
     executed : mapping of str to Path
-        Name of each notebook to the folder that holds ``<name>.ipynb`` and ``results/``.
+        Name of each run to its folder with ``record.json`` and ``results/``; the first run of each notebook, which
+        its page shows, also has ``<name>.ipynb``.
     target : Path
         Folder to make; an earlier one is removed.
 
@@ -60,9 +62,10 @@ def stage(root: Path, profile: str, executed: Mapping[str, Path], target: Path) 
     for room in ("notebooks", "results"):
         (target / room).mkdir(parents=True)
     _link(root / "book", target / "book")
+    for notebook, name in shown(executed).items():
+        page = merge(root / "notebooks" / f"{notebook}.ipynb", executed[name] / f"{name}.ipynb")
+        nbformat.write(for_page(page, name), target / "notebooks" / f"{notebook}.ipynb")
     for name, folder in executed.items():
-        page = merge(root / "notebooks" / f"{name}.ipynb", folder / f"{name}.ipynb")
-        nbformat.write(for_page(page, name), target / "notebooks" / f"{name}.ipynb")
         _link(folder / "results", target / "results" / name)
     pd.DataFrame([_run(name, folder) for name, folder in executed.items()]).to_csv(target / "results" / "runs.csv",
                                                                                    index=False)
@@ -131,7 +134,7 @@ def merge(source: Path, executed: Path) -> nbformat.NotebookNode:
 
 
 def for_page(notebook: nbformat.NotebookNode, name: str) -> nbformat.NotebookNode:
-    """Make a notebook a page: parameters folded away, tables numbered.
+    """Make the executed notebook of the run `name` a page: parameters folded away, tables numbered.
 
     A code cell with the metadata ``"table": {"file", "name", "caption"}`` shows the file that it wrote as a numbered
     table in the place of its own output.
@@ -139,10 +142,10 @@ def for_page(notebook: nbformat.NotebookNode, name: str) -> nbformat.NotebookNod
     cells = []
     for cell in notebook.cells:
         tags = cell.metadata.setdefault("tags", [])
-        for tag, shown in _FOLDED.items():
+        for tag, prompt in _FOLDED.items():
             if tag in tags:
                 tags.append("hide-input")
-                cell.metadata["mystnb"] = {"code_prompt_show": shown, "code_prompt_hide": shown}
+                cell.metadata["mystnb"] = {"code_prompt_show": prompt, "code_prompt_hide": prompt}
         cells.append(cell)
         table = cell.metadata.get("table")
         if table:

@@ -8,6 +8,8 @@ from typing import Any
 import nbformat
 import pytest
 
+from ecgkit.batch.plan import Run, make_plan
+
 ROOT = Path(__file__).resolve().parents[2]
 
 PARAMETERS = """output_dir: str = "."  # where results go
@@ -20,6 +22,15 @@ out = pathlib.Path(output_dir)
 pathlib.Path(out, "t.csv").write_text(f"label,n\\n{label},{seed}\\n")
 pathlib.Path(out, "summary.json").write_text(json.dumps({"data": "tiny", "n_ecgs": 1234, "fingerprint": "f"}))
 print(seed, rate, label, fast)"""
+
+VARIANTS = """parameters:
+  01_first:
+    seed: 3
+    variants:
+      utah: {}
+      utah-late: {label: CD, after: utah}
+      plain: {seed: 4, label: HYP}
+"""
 
 
 def write_notebook(path: Path, *code: str, parameters: str = PARAMETERS, prose: str = "# A page") -> Path:
@@ -38,6 +49,12 @@ def code_outputs(path: Path) -> str:
     """All text that the cells of a notebook printed."""
     cells: list[Any] = nbformat.read(path, as_version=4).cells
     return "".join(output.get("text", "") for cell in cells for output in cell.get("outputs", []))
+
+
+def the_run(root: Path, name: str) -> Run:
+    """The run of a name in the profile quick, which must be one."""
+    run, = make_plan(root).select(name)
+    return run
 
 
 @pytest.fixture
@@ -65,4 +82,21 @@ def make_tiny(root: Path) -> Path:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
+    return root
+
+
+@pytest.fixture
+def varied(tiny: Path) -> Path:
+    """The tiny project with three variants of its first notebook."""
+    return make_varied(tiny)
+
+
+def make_varied(root: Path) -> Path:
+    """Give a tiny project variants: one starts from another, and the second notebook reads all."""
+    write_notebook(root / "notebooks/01_first.ipynb", BODY, "import os\nprint(os.path.isdir(start_dir), start_dir)",
+                   parameters=f'{PARAMETERS}\nstart_dir: str = ""  # results to start from')
+    write_notebook(root / "notebooks/02_second.ipynb", BODY, "print(first_dir)\nfor path in sorted("
+                   "pathlib.Path(first_dir).iterdir()):\n    print(path.name, (path / 't.csv').read_text().split()[1])",
+                   parameters=f'{PARAMETERS}\nfirst_dir: str = ""  # a folder of results for each variant')
+    (root / "notebooks/profiles/quick.yaml").write_text(VARIANTS, encoding="utf-8")
     return root

@@ -109,6 +109,7 @@ def test_profile_mistakes_are_one_line(tiny: Path, profile: str, data: str, said
     ("notebooks/batch.yaml", "01_first: {cores: 2}\n", "unknown setting 'cores'"),
     ("notebooks/batch.yaml", "01_first: {}\n03_third: {}\n", "03_third.ipynb is missing"),
     ("notebooks/batch.yaml", "- 01_first\n", "expected a mapping"),
+    ("notebooks/batch.yaml", "01-first: {}\n", "has a '-' in its name"),
     ("notebooks/batch.yaml", "{", "not YAML"),
     ("notebooks/profiles/quick.yaml", "parameters: {05_fifth: {}}\n", "'05_fifth'"),
     ("notebooks/profiles/quick.yaml", "parameter: {}\n", "unknown setting 'parameter'"),

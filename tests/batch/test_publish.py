@@ -68,8 +68,8 @@ def test_prose_may_change_after_publication(plan: Plan) -> None:
 def test_added_and_removed_notebooks_are_said(plan: Plan) -> None:
     publish(plan)
     (plan.root / "notebooks/01_first.ipynb").rename(plan.root / "notebooks/03_third.ipynb")
-    assert check_published(plan.root) == ["01_first is published, but is no longer in notebooks/",
-                                          "03_third is in notebooks/, but not published"]
+    assert check_published(plan.root) == ["01_first is published, but is no longer in notebooks/ and profile quick",
+                                          "03_third is in notebooks/ and profile quick, but not published"]
 
 
 def test_what_has_not_run_is_not_published(plan: Plan) -> None:

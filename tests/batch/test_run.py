@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ import pytest
 from ecgkit.batch.plan import make_plan, write_json
 from ecgkit.batch.run import SPENT, check_parameters, locked, run_notebook, run_planned
 from ecgkit.errors import EcgkitError
-from tests.batch.conftest import BODY, ROOT, code_outputs, write_notebook
+from tests.batch.conftest import BODY, ROOT, code_outputs, the_run, write_notebook
 
 SLOW = """import pathlib, time
 out = pathlib.Path(output_dir)
@@ -52,17 +54,17 @@ def test_run_is_whole_and_says_nothing_of_the_machine(tiny: Path) -> None:
     first, second = make_plan(tiny).runs
     for run in (first, second):
         run_planned(run)
-    assert "3 0.5 MI True" in code_outputs(first.notebook)
-    assert "MI,3" in code_outputs(second.notebook), "the second notebook reads the results of the first"
+    assert "3 0.5 MI True" in code_outputs(first.executed)
+    assert "MI,3" in code_outputs(second.executed), "the second notebook reads the results of the first"
     record = json.loads(first.record.read_text())
     assert record["parameters"] == {"seed": 3, "rate": 0.5, "label": "MI", "fast": True}
     assert record["machine"]["cores"] == os.cpu_count()
     for run in (first, second):
-        assert str(tiny) not in run.notebook.read_text()
-        assert sorted(path.name for path in run.folder.iterdir()) == [run.notebook.name, "record.json", "results"]
-    again = first.notebook.read_text()
+        assert str(tiny) not in run.executed.read_text()
+        assert sorted(path.name for path in run.folder.iterdir()) == [run.executed.name, "record.json", "results"]
+    again = first.executed.read_text()
     run_planned(first)
-    assert first.notebook.read_text() == again, "two runs differ in nothing"
+    assert first.executed.read_text() == again, "two runs differ in nothing"
 
 
 def test_failed_run_is_kept_for_reading_and_spoils_nothing(tmp_path: Path) -> None:
@@ -84,14 +86,24 @@ def test_kernel_that_dies_is_a_failure(tmp_path: Path) -> None:
     assert not (tmp_path / "out" / "n.ipynb").exists()
 
 
+def test_kernels_side_by_side_share_no_socket(tmp_path: Path) -> None:
+    """A kernel whose sockets lay where it runs, beside the other notebooks, would take those of another run."""
+    source = write_notebook(tmp_path / "n.ipynb", "import os, ipykernel.kernelapp as k\nprint(os.listdir())\n"
+                            "print(k.IPKernelApp.instance().transport, k.IPKernelApp.instance().ip)")
+    output = run_notebook(source, tmp_path / "out" / "n.ipynb", {})
+    files, address = code_outputs(output).splitlines()
+    assert set(ast.literal_eval(files)) == {"n.ipynb", "out"}
+    assert address.startswith(f"ipc {tempfile.gettempdir()}/ecgkit-")
+
+
 def test_killed_run_is_not_taken_for_whole_and_resumes(tiny: Path) -> None:
     write_notebook(tiny / "notebooks/01_first.ipynb", SLOW)
-    run = make_plan(tiny).run("01_first")
+    run = the_run(tiny, "01_first")
     partial = run.folder.with_name(f"{run.folder.name}.partial")
     command = [sys.executable, "-m", "ecgkit.batch", "notebook", run.name]
-    process = subprocess.Popen(command, cwd=tiny, env=_environment(), stderr=subprocess.PIPE)
+    process = subprocess.Popen(command, cwd=tiny, env=child_environment(), stderr=subprocess.PIPE)
     try:
-        _wait_for(partial / "results" / "checkpoint0", process)
+        wait_for(partial / "results" / "checkpoint0", process)
         with pytest.raises(EcgkitError, match="is running already"):
             run_planned(run)
     finally:
@@ -99,14 +111,14 @@ def test_killed_run_is_not_taken_for_whole_and_resumes(tiny: Path) -> None:
         process.communicate()
     assert not run.folder.exists()
     assert not list(tiny.rglob("01_first.ipynb"))[1:], "no half-written notebook bears the name of a whole one"
-    run_planned(make_plan(tiny).run("01_first"))
+    run_planned(the_run(tiny, "01_first"))
     assert run.record.is_file()
-    assert "resumed at 1" in code_outputs(run.notebook)
+    assert "resumed at 1" in code_outputs(run.executed)
     assert not partial.exists()
 
 
 def test_minutes_of_earlier_stretches_count(tiny: Path) -> None:
-    run = make_plan(tiny).run("01_first")
+    run = the_run(tiny, "01_first")
     write_json(run.folder.with_name(f"{run.folder.name}.partial") / SPENT, 7.5)
     run_planned(run)
     assert 7.5 <= json.loads(run.record.read_text())["minutes"] < 9
@@ -114,14 +126,14 @@ def test_minutes_of_earlier_stretches_count(tiny: Path) -> None:
 
 
 def test_new_run_replaces_older_ones_only_when_it_is_whole(tiny: Path) -> None:
-    old = make_plan(tiny).run("01_first")
+    old = the_run(tiny, "01_first")
     run_planned(old)
     write_notebook(tiny / "notebooks/01_first.ipynb", "1 / 0")
     with pytest.raises(EcgkitError, match="ZeroDivisionError"):
-        run_planned(make_plan(tiny).run("01_first"))
+        run_planned(the_run(tiny, "01_first"))
     assert old.record.is_file()
     write_notebook(tiny / "notebooks/01_first.ipynb", "1 / 1")
-    new = run_planned(make_plan(tiny).run("01_first"))
+    new = run_planned(the_run(tiny, "01_first"))
     assert new.is_file()
     assert [path.name for path in old.folder.parent.iterdir()] == [new.parent.name]
 
@@ -134,12 +146,12 @@ def test_lock_is_let_go_at_the_end(tmp_path: Path) -> None:
         pass
 
 
-def _environment() -> dict[str, str]:
+def child_environment() -> dict[str, str]:
     """A child runs in the tiny project, but with the library that is tested."""
     return {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1"}
 
 
-def _wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
+def wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + 60
     while not path.exists():
         assert process.poll() is None, process.communicate()[1].decode()

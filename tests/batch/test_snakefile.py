@@ -17,13 +17,17 @@ def build(root: Path, *options: str) -> subprocess.CompletedProcess[str]:
                           capture_output=True, env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1"})
 
 
-def test_batch_runs_what_is_out_of_date_by_content(tiny: Path) -> None:
-    done = build(tiny)
+def test_batch_runs_what_is_out_of_date_by_content(varied: Path) -> None:
+    tiny = varied
+    done = build(tiny, "--cores", "2")
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str(tiny / "_build/quick/site/index.html")
-    assert "02_second done: 2 of 2 notebooks" in done.stderr
+    assert [line.split()[0] for line in done.stderr.splitlines()][-1] == "02_second", "after all variants"
+    assert "02_second done: 4 of 4\n" in done.stderr
+    assert "01_first-plain done: " in done.stderr
     page = tiny / "_build/quick/site/notebooks/01_first.html"
-    assert "3 0.5 MI True" in page.read_text()
+    assert "3 0.5 MI True" in page.read_text(), "the page shows the first variant"
+    assert len(list(page.parent.glob("*.html"))) == 2
 
     stamp = page.stat().st_mtime_ns
     for path in (tiny / "ecgkit/heart.py", tiny / "notebooks/01_first.ipynb", tiny / "book/index.md"):
@@ -39,7 +43,7 @@ def test_batch_runs_what_is_out_of_date_by_content(tiny: Path) -> None:
     assert "Traceback" not in failed.stderr
     assert (tiny / "_build/quick/failed/02_second.failed.ipynb").is_file()
     assert page.stat().st_mtime_ns == stamp, "the earlier book stays"
-    assert "01_first done" not in failed.stderr, "what is up to date does not run again"
+    assert "01_first" not in failed.stderr, "what is up to date does not run again"
 
 
 def test_slurm_profile_is_understood(tiny: Path) -> None:
