@@ -17,7 +17,11 @@ _LAZY = {
     "EcgkitError": "ecgkit.errors", "RecordError": "ecgkit.errors",
     "evaluate": "ecgkit.training", "train_classifier": "ecgkit.training",
     "SupervisedSettings": "ecgkit.training", "Schedule": "ecgkit.training",
+    "pretrain": "ecgkit.training.pretrain", "PretrainSettings": "ecgkit.training.pretrain",
+    "finetune": "ecgkit.training.finetune", "FinetuneSettings": "ecgkit.training.finetune",
     "load_classifier": "ecgkit.models", "save_classifier": "ecgkit.models",
+    "pretrained": "ecgkit.models", "load_encoder": "ecgkit.models", "save_encoder": "ecgkit.models",
+    "Embedder": "ecgkit.models",
 }
 __all__ = ["__version__", *_LAZY]  # noqa: PLE0604
 

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ecgkit import __version__
 from ecgkit.batch.commands import app as book_app
-from ecgkit.errors import EcgkitError
+from ecgkit.errors import EcgkitError, RecordError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
 
 DISCLAIMER = "Research software, not a medical device: do not use it for decisions about patients."
 
@@ -67,7 +74,7 @@ def download(source: Annotated[str, typer.Argument(help="Which data: ptbxl.")],
 
 
 @data_app.command()
-def show(source: Annotated[str, typer.Argument(help="synthetic, ptbxl, challenge, ludb or folder.")],
+def show(source: Annotated[str, typer.Argument(help="synthetic, ptbxl, challenge, ludb, folder or cinc2011.")],
          root: Annotated[Path | None, typer.Argument(help="Folder of the data (none for synthetic).")] = None,
          table: Table = None, task: Task = None, fs: Rate = None, cache: Cache = None) -> None:
     """Read a set of ECGs and say what is in it: ECGs, patients, labels, and what was left out and why."""
@@ -122,31 +129,98 @@ def predict(records: Records,
             = "ptbxl-superclass",
             as_json: Annotated[bool, typer.Option("--json", help="One JSON object per record.")] = False) -> None:
     """Classify recordings of any lead spelling, order, unit and rate."""
-    from ecgkit.datasets.reader import find_records, read_record
+    from ecgkit.datasets.reader import find_records
     from ecgkit.models import load_classifier
-    from ecgkit.progress import track
 
     classifier = load_classifier(model)
     paths = [path for named in records for path in find_records(named)]
     if not as_json:
         print("  ".join([f"{'record':<32}", *(f"{name:>6}" for name in classifier.label_names)]))
-    failed = 0
-    for path in track(paths, "classifying", unit="record"):
-        try:
-            signal = read_record(path, fs=classifier.fs)[0]
-            probabilities = classifier.predict(signal[None])[0]
-        except EcgkitError as error:
-            failed += 1
-            print(f"ecgkit: {error}", file=sys.stderr)
-            continue
+    done = 0
+    for path, probabilities in applied(classifier.predict, paths, classifier.fs, "classifying"):
+        done += 1
         if as_json:
             named = {name: round(float(p), 4) for name, p in zip(classifier.label_names, probabilities, strict=True)}
             print(json.dumps({"record": str(path), "probabilities": named}))
         else:
             print("  ".join([f"{path!s:<32}", *(f"{p:>6.3f}" for p in probabilities)]))
     print(DISCLAIMER, file=sys.stderr)
-    if failed:
-        raise EcgkitError(f"{failed} of {len(paths)} records could not be classified; the others are above")
+    if done < len(paths):
+        raise EcgkitError(f"{len(paths) - done} of {len(paths)} records could not be classified; the others are above")
+
+
+@app.command()
+def embed(records: Records,
+          output: Annotated[Path, typer.Option("--output", "-o", help="File to write: NAME.parquet or NAME.csv.")],
+          encoder: Annotated[str | None, typer.Option(help="A shipped encoder, or a file of weights (default: the best "
+                                                           "that is shipped).")] = None,
+          force: Annotated[bool, typer.Option("--force", help="Replace the output where it exists.")] = False) -> None:
+    """Turn recordings of any lead spelling, order, unit and rate into embeddings.
+
+    One row per record: record, e0, e1, ... The parquet file also holds the encoder's name and model card
+    (pandas gives them as attrs).
+    """
+    import numpy as np
+    import pandas as pd
+
+    from ecgkit.datasets.reader import find_records
+    from ecgkit.models import BEST, load_encoder, model_card
+
+    check_table(output, force)
+    encoder = encoder or BEST
+    embedder = load_encoder(encoder)
+    paths = [path for named in records for path in find_records(named)]
+    done = list(applied(embedder.embed, paths, embedder.fs, "embedding"))
+    if not done:
+        raise EcgkitError(f"none of {len(paths)} records could be embedded; nothing was written")
+    table = pd.DataFrame(np.stack([embedding for _, embedding in done]),
+                         columns=[f"e{k}" for k in range(embedder.n_features)])
+    table.insert(0, "record", [str(path) for path, _ in done])
+    table.attrs = {"encoder": encoder, "card": model_card(encoder)}
+    write_table(table, output)
+    print(f"{output}: {len(done)} records, {embedder.n_features} numbers each")
+    if len(done) < len(paths):
+        raise EcgkitError(f"{len(paths) - len(done)} of {len(paths)} records could not be embedded; the others are in "
+                          f"{output}")
+
+
+def check_table(path: Path, force: bool) -> None:
+    """Refuse, before any work, an output that `write_table` could not or should not write."""
+    if path.suffix not in (".parquet", ".csv"):
+        raise EcgkitError(f"{path}: give an --output that ends in .parquet or .csv")
+    if path.exists() and not (force and path.is_file()):
+        raise EcgkitError(f"{path} exists; choose another --output, or replace it with --force")
+    if not path.parent.is_dir():
+        raise EcgkitError(f"{path.parent}: no such folder to write {path.name} to")
+
+
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """Write a table as its name says, whole or not at all; a parquet file keeps `table.attrs`."""
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    try:
+        if path.suffix == ".parquet":
+            table.to_parquet(partial, index=False)
+        else:
+            table.to_csv(partial, index=False)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def applied(act: Callable[[NDArray[np.float32]], NDArray[Any]], paths: list[Path], fs: float,
+            doing: str) -> Iterator[tuple[Path, NDArray[Any]]]:
+    """Yield each record with what `act` makes of its signal; one that cannot be used is told in a line and left out."""
+    from ecgkit.datasets.reader import read_record
+    from ecgkit.progress import track
+
+    for path in track(paths, doing, unit="record"):
+        try:
+            result = act(read_record(path, fs=fs)[0][None])[0]
+        except EcgkitError as error:
+            told = error if isinstance(error, RecordError) else RecordError(str(path), str(error))
+            print(f"ecgkit: {told}", file=sys.stderr)
+            continue
+        yield path, result
 
 
 @app.command()

@@ -9,11 +9,14 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import wfdb
 
+from ecgkit.cli import check_table
+from ecgkit.errors import EcgkitError
 from ecgkit.leads import LEADS
-from ecgkit.models import Classifier, build_encoder, save_classifier
+from ecgkit.models import Classifier, Embedder, build_encoder, load_encoder, save_classifier, save_encoder
 from ecgkit.simulator import Cohort
 
 NAMES = ("NORM", "MI", "STTC", "CD", "HYP")
@@ -29,6 +32,14 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "small.safetensors"
     encoder = build_encoder("xresnet1d18", widths=(8, 8, 8, 8))
     save_classifier(Classifier(encoder, NAMES, fs=100, crop_len=250), path, {})
+    return path
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("encoder") / "small.safetensors"
+    save_encoder(Embedder(build_encoder("xresnet1d18", widths=(8, 8, 8, 8)), fs=100, crop_len=250), path,
+                 {"data": "none", "n": 3})
     return path
 
 
@@ -76,8 +87,63 @@ def test_a_records_file_is_taken(weights: Path, records: Path) -> None:
     assert len(done.stdout.splitlines()) == 2
 
 
+def test_embed_gives_what_the_library_gives_and_loses_only_the_damaged(encoder: Path, records: Path,
+                                                                       tmp_path: Path) -> None:
+    output = tmp_path / "out.parquet"
+    wfdb.wrsamp("brief", fs=100, units=["mV"] * 12, sig_name=list(LEADS), fmt=["16"] * 12, adc_gain=[1000.0] * 12,
+                baseline=[0] * 12, p_signal=np.random.default_rng(0).normal(size=(100, 12)), write_dir=str(tmp_path))
+    done = ecgkit("embed", records / "broken", tmp_path / "brief", records / "plain", records / "other",
+                  "--encoder", encoder, "-o", output)
+    assert done.returncode == 2
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 3
+    assert "broken: " in lines[0]
+    assert "brief: a signal of 100 samples" in lines[1]
+    assert f"2 of 4 records could not be embedded; the others are in {output}" in lines[2]
+    table = pd.read_parquet(output)
+    assert table["record"].tolist() == [str(records / name) for name in ("plain", "other")]
+    embeddings = table.drop(columns="record")
+    assert embeddings.columns.tolist() == [f"e{k}" for k in range(16)]
+    assert (embeddings.dtypes == np.float32).all()
+    signal = wfdb.rdrecord(str(records / "plain")).p_signal.T[None]
+    np.testing.assert_allclose(embeddings.to_numpy()[:1], load_encoder(encoder).embed(signal), atol=1e-5)
+    np.testing.assert_allclose(embeddings.iloc[0], embeddings.iloc[1], atol=0.1)
+    assert table.attrs == {"encoder": str(encoder), "card": {"data": "none", "n": 3}}
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_embed_replaces_a_file_only_when_told_and_writes_csv(encoder: Path, records: Path, tmp_path: Path) -> None:
+    output = tmp_path / "mine.csv"
+    output.write_text("precious")
+    arguments = ("embed", records / "plain", "--encoder", encoder, "-o")
+    done = ecgkit(*arguments, output)
+    assert (done.returncode, output.read_text()) == (2, "precious")
+    assert "mine.csv exists" in done.stderr
+    assert ecgkit(*arguments, output, "--force").returncode == 0
+    signal = wfdb.rdrecord(str(records / "plain")).p_signal.T[None]
+    np.testing.assert_allclose(pd.read_csv(output).drop(columns="record"), load_encoder(encoder).embed(signal),
+                               atol=1e-5)
+
+
+def test_embed_looks_at_the_output_before_any_work(tmp_path: Path) -> None:
+    with pytest.raises(EcgkitError, match="none: no such folder"):
+        check_table(tmp_path / "none" / "out.csv", False)
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(EcgkitError, match="exists"):
+        check_table(tmp_path / "folder.csv", True)
+
+
+def test_embed_writes_nothing_where_no_record_can_be_used(encoder: Path, records: Path, tmp_path: Path) -> None:
+    done = ecgkit("embed", records / "broken", "--encoder", encoder, "-o", tmp_path / "out.parquet")
+    assert done.returncode == 2
+    assert "none of 1 records could be embedded; nothing was written" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(("arguments", "words"), [
     (["predict", "nowhere"], "nowhere"),
+    (["embed", "nowhere", "-o", "out.txt"], "give an --output that ends in .parquet or .csv"),
+    (["embed", "nowhere", "-o", "out.csv", "--encoder", "none"], "none: no such file of weights; shipped are"),
     (["predict", "nowhere", "--model", "none.safetensors"], "none.safetensors: no such file of weights"),
     (["data", "show", "nosuch"], "no source of ECGs is called 'nosuch'"),
     (["data", "show", "ptbxl", "nowhere"], "nowhere"),
@@ -103,7 +169,7 @@ def test_train_does_not_overwrite(tmp_path: Path) -> None:
 def test_help_says_what_each_verb_does() -> None:
     done = ecgkit("--help")
     assert done.returncode == 0
-    for verb in ("data", "train", "predict", "bench", "book", "not a medical device"):
+    for verb in ("data", "train", "predict", "embed", "bench", "book", "not a medical device"):
         assert verb in done.stdout
     assert ecgkit("predict", "--help").returncode == 0
 

@@ -6,7 +6,8 @@ import inspect
 from importlib import import_module
 from typing import Any
 
-from ecgkit.datasets.base import ECGDataset, from_arrays
+from ecgkit.datasets.base import ECGDataset, from_arrays, join
+from ecgkit.datasets.subsets import label_subsets, subset_of
 from ecgkit.errors import EcgkitError
 
 #: Name of each source and what it is.
@@ -16,6 +17,7 @@ SOURCES = {
     "challenge": "PhysioNet/CinC Challenge 2020 and 2021 folders",
     "ludb": "LUDB, with cardiologists' boundaries",
     "folder": "your own recordings and a CSV with labels",
+    "cinc2011": "CinC 2011 (set A), without labels: for pretraining",
 }
 
 
@@ -56,4 +58,4 @@ def load(source: str, **options: Any) -> ECGDataset:
     return data
 
 
-__all__ = ["SOURCES", "ECGDataset", "from_arrays", "load"]
+__all__ = ["SOURCES", "ECGDataset", "from_arrays", "join", "label_subsets", "load", "subset_of"]

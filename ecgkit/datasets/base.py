@@ -204,3 +204,43 @@ def from_arrays(signals: NDArray[Any], labels: NDArray[Any], label_names: Sequen
         records = pd.DataFrame({"record": numbers, "patient_id": numbers})
     return ECGDataset(np.asarray(signals, dtype=np.float32), records.reset_index(drop=True),
                       np.asarray(labels, dtype=np.uint8), tuple(label_names), fs, name)
+
+
+def join(*datasets: ECGDataset, name: str | None = None) -> ECGDataset:
+    """Join sets of one rate and length into one unlabelled pool, in memory.
+
+    Parameters
+    ----------
+    *datasets : ECGDataset
+        Each with a name of its own.
+    name : str, optional
+        What the pool is, for figures and tables; by default the names with ``+`` between them.
+
+    Returns
+    -------
+    ECGDataset
+        Without labels and folds. `records` has `record`, `source` (the set's name) and `patient_id`, which the
+        source's name precedes, so that patients of two sources never meet.
+
+    Raises
+    ------
+    EcgkitError
+        Where there is no set, or two differ in rate or length or have the same name.
+    """
+    if not datasets:
+        raise EcgkitError("nothing to join: give at least one dataset")
+    first = datasets[0]
+    for other in datasets[1:]:
+        if (other.fs, other.sig_len) != (first.fs, first.sig_len):
+            raise EcgkitError(f"{first.name} has {first.sig_len} samples at {first.fs:g} Hz and {other.name} "
+                              f"{other.sig_len} at {other.fs:g} Hz; load them alike to join them")
+    names = [data.name for data in datasets]
+    if len(set(names)) < len(names):
+        twice = next(source for source in names if names.count(source) > 1)
+        raise EcgkitError(f"two sets to join are called {twice!r}, so their patients could not be told apart; rename "
+                          "one: dataclasses.replace(data, name=...)")
+    records = pd.concat([pd.DataFrame({"record": data.records["record"].astype(str),
+                                       "patient_id": [f"{data.name}/{one}" for one in data.records["patient_id"]],
+                                       "source": data.name}) for data in datasets], ignore_index=True)
+    return ECGDataset(np.concatenate([data.signals for data in datasets]), records,
+                      np.empty((len(records), 0), np.uint8), (), first.fs, name or " + ".join(names))

@@ -1,9 +1,21 @@
-"""Encoders, the classifier, and weights in safetensors with a model card."""
+"""Encoders, embedder, classifier, and their weights in safetensors with a model card."""
 
 from ecgkit.models.classifier import Classifier
+from ecgkit.models.embedder import Embedder
 from ecgkit.models.encoders import ENCODERS, build_encoder
-from ecgkit.models.weights import load_classifier, model_card, save_classifier, shipped
+from ecgkit.models.weights import (
+    BEST,
+    load_classifier,
+    load_encoder,
+    model_card,
+    pretrained,
+    save_classifier,
+    save_encoder,
+    shipped,
+    shipped_encoders,
+)
 from ecgkit.models.xresnet import XResNet1d
 
-__all__ = ["ENCODERS", "Classifier", "XResNet1d", "build_encoder", "load_classifier", "model_card", "save_classifier",
-           "shipped"]
+__all__ = ["BEST", "ENCODERS", "Classifier", "Embedder", "XResNet1d", "build_encoder", "load_classifier",
+           "load_encoder", "model_card", "pretrained", "save_classifier", "save_encoder", "shipped",
+           "shipped_encoders"]

@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ecgkit.errors import EcgkitError
-from ecgkit.leads import N_LEADS
-from ecgkit.transforms.crop import every_crop
+from ecgkit.models.windowed import WindowedModel
 
 
-class Classifier(nn.Module):
+class Classifier(WindowedModel):
     """Logits of labels from ECGs in millivolts, of any length from one window on.
 
     A longer ECG is cut into evenly spaced, half-overlapping windows, whose logits are averaged.
@@ -39,28 +38,19 @@ class Classifier(nn.Module):
         How the logits of windows become one.
     """
 
-    millivolts: Tensor
-
     def __init__(self, encoder: nn.Module, label_names: Sequence[str], *, fs: float, crop_len: int,
                  millivolts: float = 1.0, dropout: float = 0.5, aggregate: str = "mean") -> None:
-        super().__init__()
+        super().__init__(encoder, fs=fs, crop_len=crop_len, millivolts=millivolts)
         if aggregate not in ("mean", "max"):
             raise EcgkitError(f"aggregate {aggregate!r}: choose mean or max")
-        self.encoder = encoder
-        n_features = int(encoder.n_features)  # type: ignore[arg-type]
-        self.head = nn.Sequential(nn.BatchNorm1d(n_features), nn.Dropout(dropout),
-                                  nn.Linear(n_features, len(label_names)))
+        self.head = nn.Sequential(nn.BatchNorm1d(self.n_features), nn.Dropout(dropout),
+                                  nn.Linear(self.n_features, len(label_names)))
         self.label_names = tuple(label_names)
-        self.fs = fs
-        self.crop_len = crop_len
         self.aggregate = aggregate
-        self.register_buffer("millivolts", torch.tensor(float(millivolts)))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `(batch, 12, sig_len)` in mV to logits `(batch, n_labels)`."""
-        if x.ndim != 3 or x.shape[1] != N_LEADS:
-            raise EcgkitError(f"signals of shape {tuple(x.shape)}; expected (batch, {N_LEADS}, sig_len)")
-        crops = every_crop(x / self.millivolts, self.crop_len)
+        crops = self.windows(x)
         logits = self.head(self.encoder(crops.flatten(0, 1))).unflatten(0, crops.shape[:2])
         return logits.mean(dim=1) if self.aggregate == "mean" else logits.amax(dim=1)
 
@@ -75,7 +65,6 @@ class Classifier(nn.Module):
         copy.label_names = tuple(label_names)
         return copy.train(self.training).to(self.millivolts.device)
 
-    @torch.no_grad()
     def predict(self, signals: NDArray[np.float32], batch_size: int = 64) -> NDArray[np.float64]:
         """Probabilities of the labels.
 
@@ -90,12 +79,5 @@ class Classifier(nn.Module):
         -------
         ndarray, shape (n, n_labels)
         """
-        training, device = self.training, self.millivolts.device
-        self.eval()
-        try:
-            parts = [torch.sigmoid(self(torch.from_numpy(np.ascontiguousarray(signals[start:start + batch_size]))
-                                        .to(device)).double()).cpu().numpy()
-                     for start in range(0, len(signals), batch_size)]
-        finally:
-            self.train(training)
-        return np.concatenate(parts) if parts else np.empty((0, len(self.label_names)))
+        logits = self.in_batches(signals, batch_size, n_outputs=len(self.label_names), doing="classifying")
+        return torch.sigmoid(logits.double()).numpy()

@@ -9,10 +9,18 @@ from typing import Any
 from torch import nn
 
 from ecgkit.errors import EcgkitError
+from ecgkit.models.cpc import CPCEncoder
+from ecgkit.models.dual_stream import DualStream
+from ecgkit.models.state_space import S4DEncoder
 from ecgkit.models.xresnet import DEPTHS, XResNet1d
 
 #: Each builds a module with `n_features` and with `config`, from which `build_encoder(**config)` builds it again.
-ENCODERS: dict[str, Callable[..., nn.Module]] = {name: partial(XResNet1d, name) for name in DEPTHS}
+ENCODERS: dict[str, Callable[..., nn.Module]] = {
+    **{name: partial(XResNet1d, name) for name in DEPTHS},
+    "dual_stream": DualStream,
+    "cpc": CPCEncoder,
+    "s4d": S4DEncoder,
+}
 
 
 def build_encoder(name: str, **options: Any) -> nn.Module:

@@ -4,18 +4,42 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from ecgkit.errors import EcgkitError
 from ecgkit.models.classifier import Classifier
+from ecgkit.models.embedder import Embedder
 from ecgkit.models.encoders import build_encoder
 
-FORMAT = "ecgkit-classifier-1"
+#: The shipped encoder that `pretrained` gives.
+BEST = "simulator"
+
+Model = TypeVar("Model", bound=nn.Module)
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """A kind of model that files hold: its name, the format that they tell, and where shipped ones lie."""
+
+    name: str
+    format: str
+    folder: str
+
+    def shipped(self) -> dict[str, Path]:
+        folder = Path(str(files("ecgkit.models"))) / self.folder
+        return {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
+
+
+CLASSIFIER = _Kind("classifier", "ecgkit-classifier-1", "shipped")
+ENCODER = _Kind("encoder", "ecgkit-encoder-1", "shipped/encoders")
 
 
 def save_classifier(model: Classifier, path: str | Path, card: dict[str, Any]) -> None:
@@ -29,13 +53,9 @@ def save_classifier(model: Classifier, path: str | Path, card: dict[str, Any]) -
     card : dict
         The model card: what it was trained on and how it scored; must survive JSON.
     """
-    path = Path(path)
     config = {"encoder": model.encoder.config, "label_names": model.label_names, "fs": model.fs,
               "crop_len": model.crop_len, "aggregate": model.aggregate}
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}, partial,
-              metadata={"format": FORMAT, "config": json.dumps(config), "card": json.dumps(card)})
-    os.replace(partial, path)
+    _save(model, path, CLASSIFIER, config, card)
 
 
 def load_classifier(path: str | Path) -> Classifier:
@@ -51,10 +71,95 @@ def load_classifier(path: str | Path) -> Classifier:
     EcgkitError
         Where there is no such file, or it is damaged or of another kind.
     """
-    path = _resolve(path)
-    config = _metadata(path, "config")
-    encoder = build_encoder(**config.pop("encoder"))
-    model = Classifier(encoder, **config)
+    return _load(path, CLASSIFIER, Classifier)
+
+
+def save_encoder(embedder: Embedder, path: str | Path, card: dict[str, Any]) -> None:
+    """Write a pretrained encoder, whole or not at all.
+
+    Parameters
+    ----------
+    embedder : Embedder
+    path : path
+        Ends in `.safetensors`.
+    card : dict
+        The model card: what it was pretrained on, how, and how it scored; must survive JSON.
+    """
+    config = {"encoder": embedder.encoder.config, "fs": embedder.fs, "crop_len": embedder.crop_len}
+    _save(embedder, path, ENCODER, config, card)
+
+
+def load_encoder(path_or_name: str | Path) -> Embedder:
+    """Read a pretrained encoder, in eval mode.
+
+    Parameters
+    ----------
+    path_or_name : path
+        A file of `save_encoder`, or the name of a shipped one (`shipped_encoders()` lists them).
+
+    Raises
+    ------
+    EcgkitError
+        Where there is no such file, or it is damaged or of another kind.
+    """
+    return _load(path_or_name, ENCODER, Embedder)
+
+
+def pretrained(name: str = BEST) -> Embedder:
+    """Give an encoder that comes with the package, in eval mode.
+
+    Parameters
+    ----------
+    name : str
+        One of `shipped_encoders()`; by default the best of them.
+
+    Returns
+    -------
+    Embedder
+        From `(n, 12, sig_len)` float32 in millivolts, sampled at its attribute `fs`, to `(n, n_features)`.
+
+    Raises
+    ------
+    EcgkitError
+        Where none of that name is shipped.
+    """
+    known = shipped_encoders()
+    if name not in known:
+        raise EcgkitError(f"no encoder called {name!r} is shipped; there are {', '.join(known) or 'none'} "
+                          "(load_encoder reads a file of your own)")
+    return load_encoder(known[name])
+
+
+def model_card(path_or_name: str | Path) -> dict[str, Any]:
+    """Model card of a file of weights, or of a shipped classifier or encoder by its name."""
+    path = _resolve(path_or_name, CLASSIFIER, ENCODER)
+    return dict(json.loads(_metadata(path, CLASSIFIER, ENCODER)["card"]))
+
+
+def shipped() -> dict[str, Path]:
+    """Classifiers that come with the package, by name."""
+    return CLASSIFIER.shipped()
+
+
+def shipped_encoders() -> dict[str, Path]:
+    """Pretrained encoders that come with the package, by name."""
+    return ENCODER.shipped()
+
+
+def _save(model: nn.Module, path: str | Path, kind: _Kind, config: dict[str, Any], card: dict[str, Any]) -> None:
+    path = Path(path)
+    metadata = {"format": kind.format, "config": json.dumps(config), "card": json.dumps(card)}
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    # A clone each: safetensors refuses tensors that share memory, as tied weights do.
+    save_file({name: tensor.detach().cpu().clone().contiguous() for name, tensor in model.state_dict().items()},
+              partial, metadata=metadata)
+    os.replace(partial, path)
+
+
+def _load(path: str | Path, kind: _Kind, build: Callable[..., Model]) -> Model:
+    path = _resolve(path, kind)
+    config = json.loads(_metadata(path, kind)["config"])
+    model = build(build_encoder(**config.pop("encoder")), **config)
     try:
         model.load_state_dict(load_file(path))
     except (RuntimeError, SafetensorError) as error:
@@ -62,19 +167,8 @@ def load_classifier(path: str | Path) -> Classifier:
     return model.eval()
 
 
-def model_card(path: str | Path) -> dict[str, Any]:
-    """Model card of a file of weights, or of a shipped classifier by its name."""
-    return _metadata(_resolve(path), "card")
-
-
-def shipped() -> dict[str, Path]:
-    """Classifiers that come with the package, by name."""
-    folder = Path(str(files("ecgkit.models") / "shipped"))
-    return {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
-
-
-def _resolve(path: str | Path) -> Path:
-    known = shipped()
+def _resolve(path: str | Path, *kinds: _Kind) -> Path:
+    known = {name: file for kind in kinds for name, file in kind.shipped().items()}
     if str(path) in known:
         return known[str(path)]
     if not Path(path).is_file():
@@ -82,19 +176,21 @@ def _resolve(path: str | Path) -> Path:
     return Path(path)
 
 
-def _metadata(path: Path, key: str) -> dict[str, Any]:
+def _metadata(path: Path, *kinds: _Kind) -> dict[str, str]:
     try:
         with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
+            metadata: dict[str, str] = file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise EcgkitError(f"{path}: not a readable file of weights ({_first_line(error)})") from error
-    if metadata.get("format") != FORMAT:
-        raise EcgkitError(f"{path}: holds no classifier of this package; make it with ecgkit.models.save_classifier")
-    return dict(json.loads(metadata[key]))
+    if metadata.get("format") not in [kind.format for kind in kinds]:
+        wanted = " or ".join(kind.name for kind in kinds)
+        raise EcgkitError(f"{path}: holds no {wanted} of this package; make it with ecgkit.save_{kinds[0].name}")
+    return metadata
 
 
 def _first_line(error: Exception) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
-__all__ = ["load_classifier", "model_card", "save_classifier", "shipped"]
+__all__ = ["BEST", "load_classifier", "load_encoder", "model_card", "pretrained", "save_classifier", "save_encoder",
+           "shipped", "shipped_encoders"]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from ecgkit.datasets import ECGDataset, from_arrays
+from ecgkit.datasets import ECGDataset, from_arrays, join
 from ecgkit.errors import EcgkitError, RecordError
 
 N, FS = 400, 100
@@ -206,3 +207,36 @@ def test_excluded_are_those_of_the_source_only(data):
                         excluded=(RecordError("x", "is short"),))
     assert str(failed.excluded[0]) == "x: is short"
     assert failed.train.excluded == ()
+
+
+class TestJoin:
+    def test_all_ecgs_in_order_with_their_source(self, data):
+        other = replace(data.subset([5, 3]), name="other")
+        pool = join(data.train, other)
+        assert pool.name == "test + other"
+        np.testing.assert_array_equal(numbers(pool), [*numbers(data.train), 5, 3])
+        assert pool.records["source"].tolist() == ["test"] * len(data.train) + ["other"] * 2
+        assert pool.records.columns.tolist() == ["record", "patient_id", "source"]
+        assert (pool.labels.shape, pool.label_names) == ((len(pool), 0), ())
+        assert (pool.fs, pool.sig_len) == (FS, 20)
+        assert join(other, name="pool").name == "pool"
+
+    def test_patients_of_two_sources_never_meet_and_of_one_stay_together(self, data):
+        pool = join(data, replace(data, name="other"))
+        assert pool.n_patients == 2 * data.n_patients
+        first = pool.records["patient_id"][:N]
+        np.testing.assert_array_equal(pd.factorize(first)[0], pd.factorize(data.records["patient_id"])[0])
+
+    def test_is_a_copy(self, data):
+        join(data).store[:] = -1
+        assert data.store[3, 0, 0] == 3
+
+    def test_mistakes(self, data):
+        with pytest.raises(EcgkitError, match="test has 20 samples at 100 Hz and short 10 at 100 Hz; load them alike"):
+            join(data, replace(data, name="short", store=data.store[..., :10]))
+        with pytest.raises(EcgkitError, match="and fast 20 at 500 Hz"):
+            join(data, replace(data, name="fast", fs=500))
+        with pytest.raises(EcgkitError, match="two sets to join are called 'test'"):
+            join(data.train, data.validation)
+        with pytest.raises(EcgkitError, match="at least one"):
+            join()

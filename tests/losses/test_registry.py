@@ -1,4 +1,4 @@
-"""A loss or a transform that has no test fails here, and so does one that its package forgets to export."""
+"""A loss, a transform or an encoder that has no test fails here, and so does one that its package forgets to export."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import pkgutil
 from pathlib import Path
 
 import pytest
+
+from ecgkit.models import ENCODERS
 
 TESTS = Path(__file__).resolve().parents[1]
 #: Package, and the folder of its tests.
@@ -62,6 +64,12 @@ def test_everything_public_has_a_test(package: str) -> None:
 
 def test_every_loss_is_exported() -> None:
     assert public("ecgkit.losses") == set(importlib.import_module("ecgkit.losses").__all__)
+
+
+def test_every_encoder_has_a_test() -> None:
+    used = used_in_tests(TESTS / "models")
+    untested = sorted(name for name, build in ENCODERS.items() if type(build()).__name__ not in used)
+    assert not untested, f"no test in models/ uses the class of the encoder {', '.join(untested)}"
 
 
 def test_the_scan_sees_tables_and_helpers_but_not_imports(tmp_path: Path) -> None:

@@ -1,0 +1,118 @@
+"""Tests of the embedder: windows averaged, scale, modes, and arrays in batches."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from ecgkit.errors import EcgkitError
+from ecgkit.models import Classifier, Embedder, build_encoder, windowed
+
+
+class LeadMeans(nn.Module):
+    """An encoder whose answer is known: the mean of each lead over the window."""
+
+    n_features = 12
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean(dim=-1)
+
+
+def embedder(**options: float) -> Embedder:
+    torch.manual_seed(0)
+    return Embedder(build_encoder("xresnet1d18", widths=(8, 8, 8, 8)), fs=100, crop_len=250, **options).eval()
+
+
+def test_an_embedding_is_the_mean_over_windows_by_hand() -> None:
+    ramp = torch.arange(8.0).expand(2, 12, 8)
+    # Windows of four, half overlapping: means 1.5, 3.5, 5.5.
+    found = Embedder(LeadMeans(), fs=100, crop_len=4, millivolts=2.0)(ramp)
+    torch.testing.assert_close(found, torch.full((2, 12), 3.5 / 2))
+
+
+def test_an_embedding_is_the_mean_over_windows_of_a_net() -> None:
+    model, x = embedder(), torch.randn(3, 12, 375)
+    windows = torch.stack([model(x[..., :250]), model(x[..., 125:])])
+    torch.testing.assert_close(model(x), windows.mean(dim=0))
+    assert model(x).shape == (3, model.n_features)
+    assert model.n_features == model.encoder.n_features
+
+
+def test_millivolts_are_divided_by_one_number() -> None:
+    x = torch.randn(2, 12, 250)
+    torch.testing.assert_close(embedder(millivolts=0.2)(0.2 * x), embedder()(x), rtol=1e-4, atol=1e-5)
+
+
+def test_embed_is_forward_whatever_the_batch_and_gives_float32_arrays() -> None:
+    model = embedder()
+    x = np.random.default_rng(0).normal(size=(5, 12, 300)).astype(np.float32)
+    expected = model(torch.from_numpy(x)).detach().numpy()
+    for batch_size in (1, 2, 64):
+        found = model.embed(x, batch_size=batch_size)
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert model.embed(x[:0]).shape == (0, model.n_features)
+
+
+def test_embed_takes_read_only_and_double_arrays() -> None:
+    x = np.random.default_rng(0).normal(size=(2, 12, 250))
+    fixed = x.astype(np.float32)
+    fixed.flags.writeable = False
+    np.testing.assert_array_equal(embedder().embed(fixed), embedder().embed(x))  # type: ignore[arg-type]
+
+
+def test_embed_leaves_the_mode_of_each_module_and_its_weights() -> None:
+    model = embedder().train()
+    model.encoder.eval()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    model.embed(np.ones((3, 12, 250), dtype=np.float32))
+    assert model.training
+    assert not any(module.training for module in model.encoder.modules()), "a frozen encoder stays frozen"
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_the_mode_comes_back_after_an_error() -> None:
+    model = embedder().train()
+    with pytest.raises(EcgkitError, match="longer recording"):
+        model.embed(np.ones((1, 12, 100), dtype=np.float32))
+    assert all(module.training for module in model.modules())
+
+
+def test_a_bar_counts_many_batches_and_only_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[int, str]] = []
+
+    def watch(items: range, doing: str, *, unit: str) -> range:
+        told.append((len(items), doing))
+        return items
+
+    monkeypatch.setattr(windowed, "track", watch)
+    model = Embedder(LeadMeans(), fs=100, crop_len=4)
+    x = np.ones((windowed.MANY_BATCHES + 1, 12, 4), dtype=np.float32)
+    model.embed(x[1:], batch_size=1)
+    assert told == []
+    model.embed(x, batch_size=1)
+    assert told == [(len(x), "embedding")]
+
+
+def test_gradients_reach_the_encoder() -> None:
+    model = embedder()
+    model(torch.randn(2, 12, 300)).square().sum().backward()
+    assert all(p.grad is not None for p in model.parameters())
+
+
+@pytest.mark.parametrize(("shape", "words"), [((2, 8, 250), r"expected \(batch, 12, sig_len\)"),
+                                              ((12, 250), "expected"), ((2, 12, 100), "longer recording")])
+def test_wrong_shapes_are_refused(shape: tuple[int, ...], words: str) -> None:
+    with pytest.raises(EcgkitError, match=words):
+        embedder()(torch.randn(shape))
+
+
+def test_state_dicts_of_embedder_and_classifier_hold_the_same_encoder() -> None:
+    """Files of weights depend on these names."""
+    model = embedder(millivolts=0.3)
+    classifier = Classifier(model.encoder, ("A",), fs=100, crop_len=250)
+    encoder = {f"encoder.{name}" for name in model.encoder.state_dict()}
+    assert set(model.state_dict()) == {"millivolts"} | encoder
+    assert {name for name in classifier.state_dict() if not name.startswith("head.")} == {"millivolts"} | encoder

@@ -1,0 +1,130 @@
+"""Tests of encoders on disk: the same after a round trip, named errors, and what is shipped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+import ecgkit
+from ecgkit.errors import EcgkitError
+from ecgkit.models import (
+    ENCODERS,
+    Classifier,
+    Embedder,
+    build_encoder,
+    load_classifier,
+    load_encoder,
+    model_card,
+    pretrained,
+    save_classifier,
+    save_encoder,
+    shipped,
+    shipped_encoders,
+    weights,
+)
+
+
+def embedder(name: str = "xresnet1d18") -> Embedder:
+    torch.manual_seed(0)
+    encoder = build_encoder(name, **({"widths": (8, 8, 8, 8)} if name.startswith("xresnet") else {}))
+    return Embedder(encoder, fs=100, crop_len=250, millivolts=0.3).eval()
+
+
+@pytest.fixture
+def shipping(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A package that ships the encoder `small` and the classifier `scores`, and nothing else."""
+    monkeypatch.setattr(weights, "files", lambda package: tmp_path)
+    folder = tmp_path / "shipped" / "encoders"
+    folder.mkdir(parents=True)
+    save_encoder(embedder(), folder / "small.safetensors", {"data": "made up"})
+    save_classifier(Classifier(embedder().encoder, ("A",), fs=100, crop_len=250),
+                    tmp_path / "shipped" / "scores.safetensors", {"labels": 1})
+    return folder
+
+
+@pytest.mark.parametrize("name", [name for name in ENCODERS if name not in ("xresnet1d34", "xresnet1d101")])
+def test_an_encoder_comes_back_the_same_with_its_card(name: str, tmp_path: Path) -> None:
+    model, file = embedder(name), tmp_path / "e.safetensors"
+    save_encoder(model.train(), file, {"data": "made up", "n_train": 3})
+    again, x = load_encoder(file), torch.randn(2, 12, 400)
+    assert torch.equal(model.eval()(x), again(x))
+    assert not any(module.training for module in again.modules())
+    assert (again.fs, again.crop_len, again.n_features) == (100, 250, model.n_features)
+    assert model_card(file) == {"data": "made up", "n_train": 3}
+    assert [path.name for path in tmp_path.iterdir()] == ["e.safetensors"]
+
+
+def test_weights_that_share_memory_are_kept(tmp_path: Path) -> None:
+    model, file = embedder(), tmp_path / "e.safetensors"
+    one, other = (model.encoder.get_submodule(name) for name in ("blocks.0.residual.0.0", "blocks.1.residual.0.0"))
+    one.weight = other.weight
+    save_encoder(model, file, {})
+    assert torch.equal(load_encoder(file).encoder.get_parameter("blocks.0.residual.0.0.weight"), other.weight)
+
+
+def test_kinds_are_not_taken_for_each_other(shipping: Path) -> None:
+    encoder, classifier = shipping / "small.safetensors", shipping.parent / "scores.safetensors"
+    with pytest.raises(EcgkitError, match=r"holds no encoder of this package; make it with ecgkit\.save_encoder"):
+        load_encoder(classifier)
+    with pytest.raises(EcgkitError, match=r"holds no classifier of this package; make it with ecgkit\.save_class"):
+        load_classifier(encoder)
+    assert (model_card(encoder), model_card(classifier)) == ({"data": "made up"}, {"labels": 1})
+
+
+def test_damaged_foreign_and_missing_files_are_named(tmp_path: Path) -> None:
+    file = tmp_path / "e.safetensors"
+    save_encoder(embedder(), file, {})
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(EcgkitError, match="not a readable file of weights") as caught:
+        load_encoder(file)
+    assert str(file) in str(caught.value)
+    save_file({"a": torch.zeros(1)}, file)
+    for read in (load_encoder, model_card):
+        with pytest.raises(EcgkitError, match="holds no"):
+            read(file)
+    with pytest.raises(EcgkitError, match="no such file of weights; shipped are"):
+        load_encoder(tmp_path / "none.safetensors")
+
+
+def test_what_is_shipped_is_found_by_name(shipping: Path) -> None:
+    assert shipped_encoders() == {"small": shipping / "small.safetensors"}
+    assert list(shipped()) == ["scores"]
+    x = torch.randn(1, 12, 300)
+    assert torch.equal(pretrained("small")(x), load_encoder("small")(x))
+    assert not pretrained("small").training
+    assert model_card("small") == {"data": "made up"}
+    assert model_card("scores") == {"labels": 1}
+
+
+def test_an_unknown_name_says_which_exist(shipping: Path) -> None:
+    # A file of one's own is no shipped encoder, even where a path is given.
+    for name in ("big", str(shipping / "small.safetensors"), "scores"):
+        with pytest.raises(EcgkitError, match="is shipped; there are small"):
+            pretrained(name)
+    with pytest.raises(EcgkitError, match="big: no such file of weights; shipped are small$"):
+        load_encoder("big")
+    with pytest.raises(EcgkitError, match="shipped are scores, small$"):
+        model_card("big")
+
+
+def test_the_best_is_the_default(shipping: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert pretrained.__defaults__ == (weights.BEST,)
+    (shipping / "small.safetensors").rename(shipping / f"{weights.BEST}.safetensors")
+    assert isinstance(pretrained(), Embedder)
+
+
+def test_shipped_encoders_are_small_and_say_what_they_are() -> None:
+    assert not set(shipped_encoders()) & set(shipped()), "one name, one model card"
+    for name, path in shipped_encoders().items():
+        assert path.stat().st_size <= 4 * 2**20
+        model = pretrained(name)
+        assert model(torch.zeros(1, 12, round(10 * model.fs))).shape == (1, model.n_features)
+        assert {"data", "licence", "intended_use"} <= set(model_card(name))
+
+
+def test_the_package_gives_them_at_its_door() -> None:
+    assert ecgkit.pretrained is pretrained
+    assert (ecgkit.load_encoder, ecgkit.save_encoder, ecgkit.Embedder) == (load_encoder, save_encoder, Embedder)
