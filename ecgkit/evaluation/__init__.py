@@ -9,6 +9,16 @@ A value that a label's ECGs do not determine is nan, and means over labels (`mac
 
 from ecgkit.evaluation.calibration import brier, ece, reliability
 from ecgkit.evaluation.decisions import best_f1_thresholds, confusion_of_labels, f1
+from ecgkit.evaluation.efficiency import (
+    Curve,
+    Reading,
+    efficiency_table,
+    label_curve,
+    labels_needed,
+    labels_saved,
+    labels_saved_table,
+    printed_efficiency,
+)
 from ecgkit.evaluation.ranking import auroc, average_precision, roc_band, roc_curve
 from ecgkit.evaluation.resampling import Bootstrap, bootstrap, macro, paired_p, resample_patients
 from ecgkit.evaluation.tables import (
@@ -21,7 +31,9 @@ from ecgkit.evaluation.tables import (
 )
 
 __all__ = [
-    "Bootstrap", "auroc", "average_precision", "best_f1_thresholds", "bootstrap", "brier", "confusion_of_labels",
-    "ece", "f1", "macro", "paired_difference", "paired_p", "printed", "printed_difference", "reliability",
-    "resample_patients", "roc_band", "roc_curve", "score_table", "seeds_table", "subgroup_table",
+    "Bootstrap", "Curve", "Reading", "auroc", "average_precision", "best_f1_thresholds", "bootstrap", "brier",
+    "confusion_of_labels", "ece", "efficiency_table", "f1", "label_curve", "labels_needed", "labels_saved",
+    "labels_saved_table", "macro", "paired_difference", "paired_p", "printed", "printed_difference",
+    "printed_efficiency", "reliability", "resample_patients", "roc_band", "roc_curve", "score_table", "seeds_table",
+    "subgroup_table",
 ]

@@ -1,0 +1,323 @@
+"""How far labels go: macro AUROC against the number of labelled ECGs, and the factor by which labels may be cut."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import isotonic_regression
+
+from ecgkit.errors import EcgkitError
+from ecgkit.evaluation.checks import Array, check
+from ecgkit.evaluation.ranking import auroc
+from ecgkit.evaluation.resampling import Bootstrap, bootstrap, macro, paired_p
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Macro AUROC of one method at each fraction of the labels.
+
+    Parameters
+    ----------
+    fractions : ndarray, shape (n_fractions,)
+        Share of the training labels, increasing.
+    n_labels : ndarray, shape (n_fractions,)
+        Labelled ECGs behind each fraction, mean over seeds, increasing.
+    seeds : tuple of ndarray, n_fractions of shape (n_seeds,)
+        Macro AUROC of each seed on all test ECGs; fractions may have unequal numbers of seeds.
+    samples : ndarray, shape (n_boot, n_fractions)
+        The mean over seeds on each resample of the test patients; nan where a resample determines no label.
+    """
+
+    fractions: Array
+    n_labels: Array
+    seeds: tuple[Array, ...]
+    samples: Array
+
+    @cached_property
+    def mean(self) -> Array:
+        """Mean over seeds at each fraction, `(n_fractions,)`."""
+        return np.array([values.mean() for values in self.seeds])
+
+    @cached_property
+    def rising(self) -> Array:
+        """The mean, then each resample, made to never fall with more labels: `(1 + n_boot, n_fractions)`.
+
+        The non-decreasing sequence nearest in least squares (isotonic regression; Barlow et al. 1972).
+        """
+        rows = np.vstack([self.mean, self.samples])
+        return np.stack([row if np.isnan(row).any() else isotonic_regression(row).x for row in rows])
+
+    def has(self, fraction: float) -> bool:
+        """Whether the curve was measured at a fraction."""
+        return bool(np.isclose(self.fractions, fraction).any())
+
+    def at(self, fraction: float) -> int:
+        """Position of a fraction.
+
+        Raises
+        ------
+        EcgkitError
+            Where the curve was not measured there.
+        """
+        if not self.has(fraction):
+            raise EcgkitError(f"no result at {fraction:g} of the labels; the curve has "
+                              f"{', '.join(f'{f:g}' for f in self.fractions)}")
+        return int(np.argmax(np.isclose(self.fractions, fraction)))
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A number read off a curve, with the ends of its 95 % interval, each of which may lie beyond what was measured.
+
+    Parameters
+    ----------
+    estimate, low, high : float
+        Where a value lies beyond the curve, the last value that the curve supports: a bound.
+    beyond : tuple of int
+        For each of the three, 1 where the truth is at least the value, -1 where it is at most the value, 0 where the
+        value is measured.
+    """
+
+    estimate: float
+    low: float
+    high: float
+    beyond: tuple[int, int, int] = (0, 0, 0)
+
+    def __str__(self) -> str:
+        """Return it for print, such as ``4.1 (2.2 to ≥ 10)``, or ``≥ 10`` where the whole interval lies beyond."""
+        estimate, low, high = (f"{('', '≥ ', '≤ ')[sign]}{_short(value)}" for value, sign in
+                               zip((self.estimate, self.low, self.high), self.beyond, strict=True))
+        return estimate if self.beyond in ((1, 1, 1), (-1, -1, -1)) else f"{estimate} ({low} to {high})"
+
+
+def label_curve(y_true: Any, predictions: Mapping[float, Sequence[Any]], n_labels: Mapping[float, float],
+                patient_id: Any, *, n_boot: int = 1000, seed: int = 0, resample_seeds: bool = False) -> Curve:
+    """Score one method at every fraction of the labels and every seed, on the same test ECGs.
+
+    Curves of several methods with the same `patient_id`, `n_boot` and `seed` hold the same resamples, so that their
+    differences are paired.
+
+    Parameters
+    ----------
+    y_true : array_like of 0 and 1, shape (n_test, n_labels)
+        Truth.
+    predictions : mapping of fraction to sequence of array_like, shape (n_test, n_labels)
+        Probabilities, one array per seed.
+    n_labels : mapping of fraction to float
+        Labelled ECGs that were spent, those of validation included; mean over seeds.
+    patient_id : array_like, shape (n_test,)
+        Whose ECG each row is.
+    n_boot, seed : int
+        Number of resamples and their seed.
+    resample_seeds : bool
+        Draw the training seeds with replacement too, as often as there are: intervals then hold the chance of training
+        beside that of the test patients. Fractions and methods with equally many seeds draw the same ones, which are
+        paired where a seed stands for a draw of the labels.
+
+    Raises
+    ------
+    EcgkitError
+        Where a fraction has no prediction or no number of labels, labels do not grow with fractions, or the arrays do
+        not fit together.
+    """
+    fractions = sorted(predictions)
+    for fraction in fractions:
+        if not len(predictions[fraction]) or fraction not in n_labels:
+            raise EcgkitError(f"fraction {fraction:g} needs at least one prediction and its number of labels")
+    counts = np.array([n_labels[fraction] for fraction in fractions], dtype=np.float64)
+    if not len(counts) or not (counts[0] > 0 and (np.diff(counts) > 0).all()):
+        raise EcgkitError(f"numbers of labels must be positive and grow with the fraction: {counts.tolist()}")
+    truth, _ = check(y_true, predictions[fractions[0]][0])
+    scores = [_checked(truth, score, f"run {k} at fraction {fraction:g}")
+              for fraction in fractions for k, score in enumerate(predictions[fraction])]
+    # All runs side by side as if they were labels: the resamples are drawn once.
+    scored = bootstrap(auroc, np.tile(truth, len(scores)), np.hstack(scores), patient_id, n_boot=n_boot, seed=seed)
+    estimate = macro(scored.estimate.reshape(len(scores), -1))
+    samples = macro(scored.samples.reshape(n_boot, len(scores), -1))
+    ends = np.cumsum([len(predictions[fraction]) for fraction in fractions])[:-1]
+    return Curve(np.array(fractions), counts, tuple(np.split(estimate, ends)), np.column_stack([
+        _mean_of_seeds(runs, seed if resample_seeds else None) for runs in np.split(samples, ends, axis=1)]))
+
+
+def _checked(truth: Any, score: Any, run: str) -> Array:
+    try:
+        return check(truth, score)[1]
+    except EcgkitError as error:
+        raise EcgkitError(f"{run}: {error}") from error
+
+
+def _mean_of_seeds(samples: Array, seed: int | None) -> Array:
+    """Mean over a fraction's runs on each resample, `(n_boot, n_seeds)` to `(n_boot,)`; over drawn ones with a seed."""
+    n_boot, n = samples.shape
+    if seed is None:
+        return samples.mean(axis=1)
+    drawn = np.random.default_rng([seed, n]).integers(n, size=(n_boot, n))
+    return np.take_along_axis(samples, drawn, axis=1).mean(axis=1)
+
+
+def efficiency_table(curves: Mapping[str, Curve], reference: str) -> pd.DataFrame:
+    """Score every method at every fraction, and compare it with the reference.
+
+    Parameters
+    ----------
+    curves : mapping of a method's name to its `Curve`
+        Of the same resamples.
+    reference : str
+        The method that others are compared with: supervised from scratch.
+
+    Returns
+    -------
+    DataFrame, indexed by (method, fraction)
+        `n_labels`, `seeds` (how many), `auroc` (macro, mean over seeds), `lowest` and `highest` over seeds, the ends
+        `auroc_low` and `auroc_high` of the 95 % interval over patients, `difference` (method - reference, paired), the
+        ends `difference_low` and `difference_high` of its interval, and its `p` (`paired_p`). Differences are nan for
+        the reference itself, and at fractions that it lacks.
+    """
+    base = _reference(curves, reference)
+    rows = {(name, fraction): _row(curve, k, None if name == reference else base) for name, curve in curves.items()
+            for k, fraction in enumerate(curve.fractions.tolist())}
+    index = pd.MultiIndex.from_tuples(rows, names=["method", "fraction"])
+    return pd.DataFrame(list(rows.values()), index=index)
+
+
+def _row(curve: Curve, k: int, base: Curve | None) -> dict[str, float]:
+    seeds, fraction = curve.seeds[k], curve.fractions[k]
+    mean, samples = np.nan, np.full(len(curve.samples), np.nan)
+    if base is not None and base.has(fraction):
+        mean, samples = base.mean[base.at(fraction)], base.samples[:, base.at(fraction)]
+    both = Bootstrap(np.array([curve.mean[k], curve.mean[k] - mean]),
+                     np.column_stack([curve.samples[:, k], curve.samples[:, k] - samples]))
+    low, high = both.interval()
+    return {"n_labels": curve.n_labels[k], "seeds": len(seeds), "auroc": both.estimate[0], "lowest": seeds.min(),
+            "highest": seeds.max(), "auroc_low": low[0], "auroc_high": high[0], "difference": both.estimate[1],
+            "difference_low": low[1], "difference_high": high[1], "p": paired_p(both.samples[:, 1])}
+
+
+def printed_efficiency(table: pd.DataFrame) -> pd.DataFrame:
+    """Round an `efficiency_table` for print."""
+    def joined(columns: Sequence[str], number: str, between: str) -> pd.Series[str]:
+        low, high = (table[column].map(number.format) for column in columns)
+        return low + between + high
+
+    score, difference = table["auroc"].map("{:.3f}".format), table["difference"].map("{:+.3f}".format)
+    compared = difference + " (" + joined(["difference_low", "difference_high"], "{:+.3f}", " to ") + ")"
+    return pd.DataFrame({
+        "labelled ECGs": table["n_labels"].map("{:,.0f}".format), "seeds": table["seeds"].map(str),
+        "macro AUROC": score + " (" + joined(["auroc_low", "auroc_high"], "{:.3f}", "–") + ")",
+        "over seeds": joined(["lowest", "highest"], "{:.3f}", "–"),
+        "difference": compared.where(table["p"].notna(), "")})
+
+
+def labels_needed(curve: Curve, target: float) -> Reading:
+    """How many labelled ECGs a method needs for a macro AUROC.
+
+    The fewest labels at which the method's rising curve (`Curve.rising`), linear in log(labels) between its points,
+    reaches `target`; the interval is that of the same reading on every resample. Nothing is extrapolated: beyond the
+    curve's ends the reading is a bound.
+    """
+    labels = _inverse(curve, np.full(1 + len(curve.samples), target))
+    return _reading(labels, curve.n_labels[0], curve.n_labels[-1])
+
+
+def labels_saved(curve: Curve, reference: Curve, at: float) -> Reading:
+    """The factor by which a method cuts the labels that the reference needs, at equal macro AUROC.
+
+    With `a` the method's macro AUROC from `n` labels and `N(a)` the labels that the reference needs for `a`
+    (`labels_needed`), the factor is ``N(a) / n``: 1 is no gain, 10 the same accuracy from a tenth of the labels. It
+    answers the question of Al-Masud, Alcaraz & Strodthoff (2026, arXiv 2509.25095), who report label efficiency over
+    supervised baselines; here it is read off the measured points, and no law is fitted to them.
+
+    Parameters
+    ----------
+    curve, reference : Curve
+        Of the same resamples. The reference is supervised training from scratch.
+    at : float
+        The method's fraction of the labels.
+
+    Returns
+    -------
+    Reading
+        "At least" where the method at `n` labels beats the reference at all of its labels, "at most" where it is below
+        the reference's lowest point. The interval is that of the factor on every resample, both curves on the same.
+    """
+    _check_paired(curve, reference)
+    k = curve.at(at)
+    reached = np.append(curve.mean[k], curve.samples[:, k])
+    n = curve.n_labels[k]
+    return _reading(_inverse(reference, reached) / n, reference.n_labels[0] / n, reference.n_labels[-1] / n)
+
+
+def labels_saved_table(curves: Mapping[str, Curve], reference: str,
+                       fractions: Sequence[float] = (0.01, 0.05, 0.1, 0.25)) -> pd.DataFrame:
+    """`labels_saved` of every method at every fraction, for print.
+
+    The column "10 %" is the one to quote: there the question is whether a tenth of the labels will do. A mean over
+    columns is not defined where one of them is a bound, and the largest of several noisy factors flatters.
+
+    Parameters
+    ----------
+    curves, reference
+        As for `efficiency_table`.
+    fractions : sequence of float
+        Columns.
+
+    Returns
+    -------
+    DataFrame of str, one row per method but the reference, one column per fraction
+        Such as ``4.1 (2.2 to ≥ 10)``; empty where a method was not run.
+    """
+    base = _reference(curves, reference)
+    rows = {name: {f"{100 * at:g} %": str(labels_saved(curve, base, at)) if curve.has(at) else "" for at in fractions}
+            for name, curve in curves.items() if name != reference}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("method")
+
+
+def _inverse(curve: Curve, targets: Array) -> Array:
+    """Labels at which each row of `curve.rising` first reaches its target; 0 below the row, inf above, nan unknown."""
+    logs = np.log(curve.n_labels)
+    found = np.full(len(targets), np.nan)
+    for row, (target, rising) in enumerate(zip(targets, curve.rising, strict=True)):
+        if np.isnan(target) or np.isnan(rising).any():
+            continue
+        k = int(np.searchsorted(rising, target))  # rising[k - 1] < target <= rising[k]
+        if k == 0:
+            found[row] = curve.n_labels[0] if target == rising[0] else 0
+        elif k == len(rising):
+            found[row] = np.inf
+        else:
+            share = (target - rising[k - 1]) / (rising[k] - rising[k - 1])
+            found[row] = np.exp(logs[k - 1] + share * (logs[k] - logs[k - 1]))
+    return found
+
+
+def _reading(values: Array, least: float, most: float) -> Reading:
+    """Sum up an estimate and its resamples; 0 and inf stand for values beyond `least` and `most`."""
+    known = values[1:][~np.isnan(values[1:])]
+    # An end is one of the values, so that none is ever halfway to infinity.
+    ends = np.quantile(known, [0.025, 0.975], method="inverted_cdf") if len(known) else np.full(2, np.nan)
+    shown = [float(np.clip(value, least, most)) for value in (values[0], *ends)]
+    estimate, low, high = (1 if value == np.inf else -1 if value == 0 else 0 for value in (values[0], *ends))
+    return Reading(shown[0], shown[1], shown[2], (estimate, low, high))
+
+
+def _reference(curves: Mapping[str, Curve], reference: str) -> Curve:
+    if reference not in curves:
+        raise EcgkitError(f"no curve named {reference!r} to compare with; there are {', '.join(curves) or 'none'}")
+    for curve in curves.values():
+        _check_paired(curve, curves[reference])
+    return curves[reference]
+
+
+def _check_paired(curve: Curve, reference: Curve) -> None:
+    if len(curve.samples) != len(reference.samples):
+        raise EcgkitError(f"curves of {len(curve.samples)} and {len(reference.samples)} resamples cannot be paired; "
+                          "give all methods the same patients, n_boot and seed")
+
+
+def _short(value: float) -> str:
+    return f"{value:.2f}" if value < 1 else f"{value:.1f}" if value < 9.95 else f"{value:,.0f}"
