@@ -84,7 +84,51 @@ EDITS: Mapping[str, Edit] = {
                  replace={"Q": (-20, 8, -0.05, 0.12, -0.20), "R": (4, 11, 1.0, -0.75, 0.30)}),
     "AF": Edit("atrial fibrillation", drop=("P1", "P2")),
 }
+#: Eighteen finer diseases, which only a `Cohort(finer=True)` has: territories of ischaemia and of infarction, partial
+#: blocks, changes of T and of voltages alone. Names are those of PTB-XL's SCP statements where there is one (not for
+#: IMI_mild and PRWP). The vectors were written from textbook descriptions; no cardiologist has reviewed them.
+FINER_EDITS: Mapping[str, Edit] = {
+    "ISCLA": Edit("lateral ischaemia",
+                  replace={"T": (265, 42, -0.16, 0.02, -0.10), "T2": (215, 50, -0.03, 0, -0.02)},
+                  add={"ST ISCLA": (50, 210, -0.09, -0.02, 0.03)}),
+    "ISCAN": Edit("anterior ischaemia: inverted T", replace={"T": (275, 45, 0.05, 0.08, 0.32)}),
+    "ISCIN": Edit("inferior ischaemia", replace={"T": (265, 42, 0.25, -0.16, -0.15)},
+                  add={"ST ISCIN": (50, 210, 0.02, -0.08, -0.01)}),
+    "NDT": Edit("flat T, not diagnostic",
+                replace={"T": (265, 45, 0.02, 0.02, -0.04), "T2": (215, 50, 0.01, 0, 0)}),
+    "STD": Edit("ST depression, not specific", replace={"T": (275, 40, 0.20, 0.12, -0.10)},
+                add={"ST STD": (48, 200, -0.10, -0.07, 0.06)}),
+    "DIG": Edit("digitalis effect: sagging ST, early low T", replace={"T": (235, 36, 0.10, 0.06, -0.08)},
+                add={"ST DIG": (60, 190, -0.10, -0.05, 0)}),
+    "IRBBB": Edit("incomplete right bundle branch block", add={"S3": (46, 11, -0.16, -0.04, -0.32)}),
+    "IVCD": Edit("intraventricular conduction disturbance, not specific",
+                 replace={"R": (4, 15, 0.95, 0.45, 0.40), "S": (38, 14, -0.10, -0.15, 0.45)}),
+    "LPFB": Edit("left posterior fascicular block",
+                 replace={"Q": (-20, 8, 0.20, -0.22, -0.18), "R": (4, 10.5, -0.20, 1.05, 0.30)}),
+    "ASMI": Edit("old anteroseptal infarction",
+                 replace={"Q": (-20, 9, -0.08, -0.02, 0.16), "R": (3, 9.5, 0.90, 0.55, 0.50),
+                          "T": (265, 42, 0.22, 0.15, 0.02)}),
+    "LMI": Edit("old lateral infarction",
+                replace={"Q": (-22, 11, -0.45, 0.02, -0.16), "R": (3, 9.5, 0.65, 0.55, 0.30),
+                         "T": (265, 42, -0.05, 0.15, -0.18)}),
+    "PMI": Edit("old posterior infarction",
+                replace={"R": (2, 11, 0.90, 0.55, -0.12), "T": (265, 44, 0.28, 0.14, -0.38)}),
+    "IMI_mild": Edit("small inferior Q waves, T upright", replace={"Q": (-22, 10, -0.08, -0.30, -0.20)}),
+    "VCLVH": Edit("left ventricular hypertrophy by voltage alone",
+                  replace={"R": (1, 10.5, 1.70, 0.60, 0.70), "S": (23, 9, -0.02, -0.12, 0.75)}),
+    "RVH": Edit("right ventricular hypertrophy",
+                replace={"R": (4, 10, 0.35, 0.70, -0.35), "S": (26, 10, -0.45, 0, 0.15),
+                         "T": (265, 42, 0.25, 0.05, 0.12)}),
+    "LAE": Edit("left atrial enlargement", replace={"P2": (-112, 22, 0.07, 0.03, 0.10)}),
+    "LVOLT": Edit("low voltage",
+                  replace={"R": (0, 9.5, 0.45, 0.28, 0.14), "S": (22, 8.5, -0.01, -0.05, 0.19),
+                           "T": (265, 42, 0.12, 0.07, -0.08)}),
+    "PRWP": Edit("poor R wave progression", replace={"R": (2, 9.5, 0.85, 0.60, 0.62)}),
+}
 EDIT_NAMES = tuple(EDITS)
+FINER_NAMES = tuple(FINER_EDITS)
+#: All thirty, the twelve first: the order of the columns of severities and of the rows of the arrays below.
+ALL_NAMES = (*EDIT_NAMES, *FINER_NAMES)
 #: The thirteen classes.
 CLASSES = ("NORM", *EDIT_NAMES)
 
@@ -95,8 +139,11 @@ VENTRICULAR: Mapping[str, Wavelet] = {
     "VT": (300, 52, -0.32, -0.12, -0.20),
 }
 
-#: All wavelets that any beat may have, in a fixed order: the slots of the arrays below.
-SLOTS = (*NORMAL, *(slot for edit in EDITS.values() for slot in edit.add), *VENTRICULAR)
+_ALL_EDITS: Mapping[str, Edit] = {**EDITS, **FINER_EDITS}
+#: All wavelets that any beat may have, in a fixed order: the slots of the arrays below. Those of the finer diseases
+#: come last, so that the random numbers of the others do not depend on them.
+SLOTS = (*NORMAL, *(slot for edit in EDITS.values() for slot in edit.add), *VENTRICULAR,
+         *(slot for edit in FINER_EDITS.values() for slot in edit.add))
 ATRIAL = ("P1", "P2")
 REPOLARISATION = tuple(slot for slot in SLOTS if slot.startswith(("T", "ST ")) or slot == "VT")
 PLATEAUS = tuple(slot for slot in SLOTS if slot.startswith("ST "))
@@ -106,7 +153,7 @@ DEPOLARISATION = tuple(slot for slot in SLOTS if slot not in (*ATRIAL, *REPOLARI
 def _normal() -> NDArray[np.float64]:
     """Values of all slots in a normal beat, `(n_slots, 5)`; what it lacks lies in its place with no amplitude."""
     table = np.zeros((len(SLOTS), 5))
-    for edit in EDITS.values():
+    for edit in _ALL_EDITS.values():
         for slot, wavelet in edit.add.items():
             table[SLOTS.index(slot), :2] = wavelet[:2]
     for slot, wavelet in (*NORMAL.items(), *VENTRICULAR.items()):
@@ -116,8 +163,8 @@ def _normal() -> NDArray[np.float64]:
 
 def _moves() -> NDArray[np.float64]:
     """What each edit adds to each slot at full severity, `(n_edits, n_slots, 5)`."""
-    table = np.zeros((len(EDITS), len(SLOTS), 5))
-    for row, edit in enumerate(EDITS.values()):
+    table = np.zeros((len(_ALL_EDITS), len(SLOTS), 5))
+    for row, edit in enumerate(_ALL_EDITS.values()):
         for slot, wavelet in (*edit.replace.items(), *edit.add.items()):
             table[row, SLOTS.index(slot)] = np.array(wavelet) - BASE[SLOTS.index(slot)]
         for slot, milliseconds in edit.delay.items():
@@ -130,4 +177,4 @@ BASE = _normal()
 #: `(n_edits, n_slots, 5)`: the edits as displacements, so a mixture of diseases is a sum.
 MOVES = _moves()
 #: `(n_edits, n_slots)`: 1 where an edit lets a wavelet vanish.
-DROPS = np.array([[float(slot in edit.drop) for slot in SLOTS] for edit in EDITS.values()])
+DROPS = np.array([[float(slot in edit.drop) for slot in SLOTS] for edit in _ALL_EDITS.values()])

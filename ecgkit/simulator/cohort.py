@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from ecgkit.errors import EcgkitError
 from ecgkit.leads import N_LEADS, from_independent
 from ecgkit.simulator import rhythm
-from ecgkit.simulator.catalogue import EDIT_NAMES
+from ecgkit.simulator.catalogue import ALL_NAMES, EDIT_NAMES
 from ecgkit.simulator.heart import heart_vector, wavelets
 from ecgkit.simulator.keyed import Keyed
 from ecgkit.simulator.noise import electrode_noise, noise_leads
@@ -37,8 +37,8 @@ class Cohort:
     ECG number `i` is visit `i % visits` of patient `i // visits`. It depends on `seed` and `i` alone: not on which
     other ECGs are asked for, in what order or how many at a time. Patients and rhythm are the same at every `fs`.
 
-    Every method takes `indices`, ECG numbers, and most take `severity`, `(n, 12)` in the order of
-    `ecgkit.simulator.EDIT_NAMES`, which replaces the patients' own diseases and leaves all else as it is.
+    Every method takes `indices`, ECG numbers, and most take `severity`, `(n, n_edits)` in the order of `edit_names`,
+    which replaces the patients' own diseases and leaves all else as it is. There are 12 diseases, and 30 with `finer`.
 
     Parameters
     ----------
@@ -55,6 +55,10 @@ class Cohort:
         How much patients differ: 1 as in life, 0 the standard torso with a regular 60/min.
     noise : float
         Factor of the noise at the electrodes; 0 none.
+    finer : bool
+        Whether patients may also have the eighteen finer diseases (`ecgkit.simulator.FINER_EDITS`). Who they are, what
+        they have of the twelve, and the noise stay the same; sinus rates spread wider. How common diseases are is
+        plausible, not measured, and no cardiologist has reviewed what the finer ones change in an ECG.
 
     Raises
     ------
@@ -76,6 +80,7 @@ class Cohort:
     visits: int = 1
     variation: float = 1.0
     noise: float = 1.0
+    finer: bool = False
 
     def __post_init__(self) -> None:
         if not 50 <= self.fs <= 2000:
@@ -93,13 +98,18 @@ class Cohort:
         """Samples of an ECG."""
         return round(self.seconds * self.fs)
 
+    @property
+    def edit_names(self) -> tuple[str, ...]:
+        """Diseases that patients may have: the columns of every severity."""
+        return ALL_NAMES if self.finer else EDIT_NAMES
+
     def severity(self, indices: ArrayLike) -> NDArray[np.float64]:
-        """Severity of each disease of some ECGs, `(n, 12)`: 0 absent, 1 as in the catalogue."""
+        """Severity of each disease of some ECGs, `(n, n_edits)`: 0 absent, 1 as in the catalogue."""
         return self._examine(_numbers(indices)).severity
 
     def without(self, indices: ArrayLike, remove: str | Iterable[str] | None = None, *,
                 severity: NDArray[Any] | None = None) -> NDArray[np.float64]:
-        """Severities, `(n, 12)`, without some diseases (all by default).
+        """Severities, `(n, n_edits)`, without some diseases (all by default).
 
         Raises
         ------
@@ -107,11 +117,11 @@ class Cohort:
             For a disease that does not exist.
         """
         reduced = self._examine(_numbers(indices), severity).severity.copy()
-        names = EDIT_NAMES if remove is None else (remove,) if isinstance(remove, str) else tuple(remove)
-        unknown = [name for name in names if name not in EDIT_NAMES]
+        names = self.edit_names if remove is None else (remove,) if isinstance(remove, str) else tuple(remove)
+        unknown = [name for name in names if name not in self.edit_names]
         if unknown:
-            raise EcgkitError(f"no disease {unknown[0]!r} to remove; there are {', '.join(EDIT_NAMES)}")
-        reduced[:, [EDIT_NAMES.index(name) for name in names]] = 0
+            raise EcgkitError(f"no disease {unknown[0]!r} to remove; there are {', '.join(self.edit_names)}")
+        reduced[:, [self.edit_names.index(name) for name in names]] = 0
         return reduced
 
     def signals(self, indices: ArrayLike, *, severity: NDArray[Any] | None = None,
@@ -125,7 +135,7 @@ class Cohort:
         ----------
         indices : array of int, shape (n,)
             ECG numbers.
-        severity : ndarray, shape (n, 12), optional
+        severity : ndarray, shape (n, n_edits), optional
             Diseases in place of the patients' own.
         threads : int, optional
             Threads; by default one for each processor that may be used. The result does not depend on it.
@@ -182,7 +192,7 @@ class Cohort:
         def make(who: Examination) -> NDArray[np.float32]:
             return self._clean(who, who.severity) - self._clean(who, who.severity * kept)
 
-        kept = self.without([0], remove, severity=np.ones((1, len(EDIT_NAMES))))
+        kept = self.without([0], remove, severity=np.ones((1, len(self.edit_names))))
         return np.abs(self._in_chunks(make, indices, severity, threads))
 
     def waves(self, indices: ArrayLike, *, severity: NDArray[Any] | None = None) -> Waves:
@@ -201,7 +211,7 @@ class Cohort:
         return pd.DataFrame({
             "ecg_index": ids, "patient_id": ids // self.visits, "visit": visit, "age": np.round(who.age) + visit,
             "sex": who.sex, "heart_rate": found.heart_rate, "pr_ms": found.pr, "qrs_ms": found.qrs, "qt_ms": found.qt,
-            **{f"severity_{name}": who.severity[:, k] for k, name in enumerate(EDIT_NAMES)},
+            **{f"severity_{name}": who.severity[:, k] for k, name in enumerate(self.edit_names)},
         })
 
     @property
@@ -210,8 +220,8 @@ class Cohort:
 
     def _examine(self, ids: NDArray[np.int64], severity: NDArray[Any] | None = None) -> Examination:
         """Patients and days of some ECGs, with other diseases where those are given."""
-        who = examine(self._keyed, ids, self.visits, self.variation)
-        return who if severity is None else replace(who, severity=_checked(severity, len(ids)))
+        who = examine(self._keyed, ids, self.visits, self.variation, finer=self.finer)
+        return who if severity is None else replace(who, severity=_checked(severity, len(ids), self.edit_names))
 
     def _beats(self, who: Examination) -> rhythm.Beats:
         return rhythm.beats(self._keyed, who.ids, heart_rate=who.heart_rate, respiration=who.respiration,
@@ -229,7 +239,7 @@ class Cohort:
                    severity: NDArray[Any] | None, threads: int | None) -> NDArray[np.float32]:
         """Twelve leads of what `make` gives eight leads of, a chunk of ECGs at a time."""
         ids = _numbers(indices)
-        given = None if severity is None else _checked(severity, len(ids))
+        given = None if severity is None else _checked(severity, len(ids), self.edit_names)
         step = max(1, CHUNK // self.sig_len)
         np.empty(KEPT, dtype=np.uint8)
         out = np.empty((len(ids), N_LEADS, self.sig_len), dtype=np.float32)
@@ -243,12 +253,12 @@ class Cohort:
         return out
 
 
-def _checked(severity: NDArray[Any], n: int) -> NDArray[np.float64]:
+def _checked(severity: NDArray[Any], n: int, names: tuple[str, ...]) -> NDArray[np.float64]:
     """Severities that a caller gave for `n` ECGs."""
     given = np.asarray(severity, dtype=np.float64)
-    if given.shape != (n, len(EDIT_NAMES)) or not ((given >= 0) & (given <= 1)).all():
-        raise EcgkitError(f"severity of shape {given.shape} for {n} ECGs: give ({n}, {len(EDIT_NAMES)}) numbers "
-                          f"between 0 and 1, in the order {', '.join(EDIT_NAMES)}")
+    if given.shape != (n, len(names)) or not ((given >= 0) & (given <= 1)).all():
+        raise EcgkitError(f"severity of shape {given.shape} for {n} ECGs: give ({n}, {len(names)}) numbers "
+                          f"between 0 and 1, in the order {', '.join(names)}")
     return given
 
 

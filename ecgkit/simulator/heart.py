@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -76,11 +77,14 @@ class Wavelets:
         Centre and width of the Gaussians, or begin and end of the ST plateaus, milliseconds from the R peak.
     vector : ndarray, shape (n, n_slots, 3)
         X, Y, Z in millivolts.
+    span : ndarray, shape (n_slots, 2)
+        Where to sum each wavelet: first millisecond and length of its window, relative to `start`.
     """
 
     start: NDArray[np.float64]
     width: NDArray[np.float64]
     vector: NDArray[np.float64]
+    span: NDArray[np.float64]
 
 
 def wavelets(severity: NDArray[np.float64], variation: Variation) -> Wavelets:
@@ -92,15 +96,23 @@ def wavelets(severity: NDArray[np.float64], variation: Variation) -> Wavelets:
     Parameters
     ----------
     severity : ndarray, shape (n, n_edits)
-        0 to 1, in the order of `ecgkit.simulator.catalogue.EDIT_NAMES`.
+        0 to 1, in the order of `ecgkit.simulator.catalogue.ALL_NAMES`, of the twelve or of all thirty.
     variation : Variation
         The patients.
     """
-    table = BASE + (severity[:, :, None, None] * MOVES).sum(axis=1)
-    kept = np.prod(1 - severity[:, :, None] * DROPS, axis=1)
+    n, n_edits = severity.shape
+    move, kept = np.zeros((n, *BASE.shape)), np.ones((n, len(SLOTS)))
+    # One edit after the other, and only in those who have it: few have any, and unlike a matrix product the sum does
+    # not depend on how many ECGs are computed together.
+    for edit in range(n_edits):
+        rows = np.flatnonzero(severity[:, edit])
+        degree = severity[rows, edit, None]
+        move[rows] += degree[..., None] * MOVES[edit]
+        kept[rows] *= 1 - degree * DROPS[edit]
+    table = BASE + move
     return Wavelets(start=table[..., 0] * variation.tempo + variation.delay,
                     width=table[..., 1] * variation.tempo * variation.width,
-                    vector=table[..., 2:] * kept[..., None] * variation.gain)
+                    vector=table[..., 2:] * kept[..., None] * variation.gain, span=_spans(n_edits))
 
 
 def heart_vector(hearts: Wavelets, beats: Beats, fs: float, sig_len: int) -> NDArray[np.float32]:
@@ -145,7 +157,7 @@ def _add(vector: NDArray[np.float32], hearts: Wavelets, beats: Beats, slot: int,
         width = width * beats.stretch[row, beat]
         if not IS_PLATEAU[slot]:
             start = start * beats.stretch[row, beat]
-    first_ms, length_ms = _SPAN[slot]
+    first_ms, length_ms = hearts.span[slot]
     n_samples = int(np.ceil(length_ms / 1000 * fs)) + 1
     sample = np.floor((time + (start + first_ms) / 1000) * fs).astype(np.intp)
     ms = (sample / fs - time) * 1000
@@ -173,16 +185,26 @@ def _plateau(ms: NDArray[np.float64], step: NDArray[np.float32], on: NDArray[np.
     return 1 / ((1 + rise) * (1 + fall))
 
 
-def _spans() -> tuple[NDArray[np.float64], float]:
-    """First millisecond and length of every slot's window, relative to its start, and the longest reach in seconds."""
-    reachable = BASE + np.concatenate([np.zeros_like(BASE)[None], MOVES])
-    widest = reachable[..., 1].max(axis=0) * WIDEST
+def _reachable(n_edits: int) -> NDArray[np.float64]:
+    """Every slot's five numbers in a normal beat and at full severity of each edit, `(1 + n_edits, n_slots, 5)`."""
+    return BASE + np.concatenate([np.zeros_like(BASE)[None], MOVES[:n_edits]])
+
+
+@lru_cache
+def _spans(n_edits: int) -> NDArray[np.float64]:
+    """First millisecond and length of every slot's window, relative to its start, `(n_slots, 2)`."""
+    widest = _reachable(n_edits)[..., 1].max(axis=0) * WIDEST
     gaussian = np.stack([-REACH * widest, 2 * REACH * widest], axis=1)
     tail = 6 * FALL
     plateau = np.stack([np.full(len(SLOTS), -6 * RISE), 6 * RISE + widest + tail], axis=1)
-    span = np.where(IS_PLATEAU[:, None], plateau, gaussian)
-    last = WIDEST * np.where(IS_PLATEAU, BASE[:, 0], reachable[..., 0].max(axis=0)) + span.sum(axis=1)
-    return span, float(max(last.max(), -(reachable[..., 0].min(axis=0) + span[:, 0]).min(), span[:, 1].max())) / 1000
+    return np.where(IS_PLATEAU[:, None], plateau, gaussian)
 
 
-_SPAN, _LONGEST = _spans()
+def _longest() -> float:
+    """Seconds from the R peak beyond which no wavelet reaches."""
+    span, start = _spans(len(MOVES)), _reachable(len(MOVES))[..., 0]
+    last = WIDEST * np.where(IS_PLATEAU, BASE[:, 0], start.max(axis=0)) + span.sum(axis=1)
+    return float(max(last.max(), -(start.min(axis=0) + span[:, 0]).min(), span[:, 1].max())) / 1000
+
+
+_LONGEST = _longest()

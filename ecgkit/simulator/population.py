@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ecgkit.simulator.catalogue import EDIT_NAMES, SLOTS
+from ecgkit.simulator.catalogue import ALL_NAMES, EDIT_NAMES, FINER_NAMES, SLOTS
 from ecgkit.simulator.heart import IS_ATRIAL, IS_DEPOLARISATION, IS_PLATEAU, IS_REPOLARISATION, Variation
 from ecgkit.simulator.keyed import Keyed
 from ecgkit.simulator.torso import lead_field
@@ -21,6 +21,14 @@ PREVALENCE: Mapping[str, tuple[float, float, float]] = {
     "LVH": (0.105, 1.5, 0.9), "LQT": (0.050, 1.1, 1.4), "WPW": (0.030, 0.7, 0.8), "LAFB": (0.060, 1.6, 0.7),
     "AF": (0.070, 2.2, 0.8),
 }
+#: The same of the finer diseases: round numbers, plausible, not measured. With them about a quarter are healthy.
+FINER_PREVALENCE: Mapping[str, tuple[float, float, float]] = {
+    "ISCLA": (0.050, 1.4, 0.9), "ISCAN": (0.050, 1.4, 0.9), "ISCIN": (0.050, 1.4, 0.9), "NDT": (0.050, 1.4, 0.9),
+    "STD": (0.050, 1.4, 0.9), "DIG": (0.030, 1.4, 0.9), "IRBBB": (0.050, 1.0, 0.7), "IVCD": (0.050, 1.4, 0.9),
+    "LPFB": (0.030, 1.4, 0.9), "ASMI": (0.050, 1.4, 0.9), "LMI": (0.050, 1.4, 0.9), "PMI": (0.030, 1.4, 0.9),
+    "IMI_mild": (0.050, 1.4, 0.9), "VCLVH": (0.050, 1.4, 0.9), "RVH": (0.030, 1.4, 0.9), "LAE": (0.050, 1.4, 0.9),
+    "LVOLT": (0.030, 1.4, 0.9), "PRWP": (0.050, 1.4, 0.9),
+}
 #: The first rules out those after it: they cannot both be, or the first hides them on an ECG.
 RULES_OUT: tuple[tuple[str, ...], ...] = (
     ("LBBB", "RBBB", "LAFB", "WPW", "AMI", "AMI_acute", "IMI", "IMI_acute", "LQT"),
@@ -30,12 +38,35 @@ RULES_OUT: tuple[tuple[str, ...], ...] = (
     ("IMI_acute", "IMI", "AMI"),
     ("LAFB", "IMI", "IMI_acute"),
 )
+_ST_T = ("ISCLA", "ISCAN", "ISCIN", "NDT", "STD", "DIG")
+#: The same of the finer diseases, row after row: they rule out each other and give way to the twelve.
+FINER_RULES_OUT: tuple[tuple[str, ...], ...] = (
+    ("LBBB", *(name for name in FINER_NAMES if name != "LAE")),
+    ("WPW", *FINER_NAMES),
+    ("AF", "LAE"),
+    ("RBBB", "IRBBB", "IVCD"),
+    ("LAFB", "LPFB", "IMI_mild"),
+    ("AMI", "ASMI", "PRWP"),
+    ("AMI_acute", "ASMI", "PRWP", *_ST_T),
+    ("IMI_acute", "IMI_mild", *_ST_T),
+    ("IMI", "IMI_mild"),
+    ("LVH", "VCLVH", "LVOLT", "RVH"),
+    ("VCLVH", "LVOLT", "RVH"),
+    ("ASMI", "PRWP"),
+    _ST_T,
+    ("ISCAN", "ISCIN", "NDT", "DIG"),
+    ("ISCIN", "NDT", "DIG"),
+    ("NDT", "DIG"),
+)
 #: Severities of the diseased lie between this and 1; atrial fibrillation is there or not. The mildest cases meet no
 #: diagnostic threshold yet, as in life, so that a classifier cannot be perfect.
 LEAST_SEVERITY = 0.10
 LEAST_FIBRILLATION = 0.85
 #: Voltages of recordings of PTB-XL relative to Dower's torso, I, II, V1 to V6: V2 and V3 lie nearest the heart.
 USUAL_GAIN = np.array([1.2, 1.0, 1.05, 1.5, 1.4, 1.25, 1.15, 1.1])
+#: Sinus rates of men: mean, spread, bounds, per minute; the wider ones go with the finer diseases.
+SINUS_RATE = (70, 11, 45, 115)
+WIDER_SINUS_RATE = (71, 14, 42, 140)
 #: What an acute infarction is at the next visit.
 HEALED = {"AMI_acute": "AMI", "IMI_acute": "IMI"}
 
@@ -77,7 +108,7 @@ class Examination:
     breath_depth: NDArray[np.float64]
 
 
-def examine(keyed: Keyed, ids: NDArray[np.int64], visits: int, amount: float) -> Examination:
+def examine(keyed: Keyed, ids: NDArray[np.int64], visits: int, amount: float, *, finer: bool = False) -> Examination:
     """Draw patients and their days.
 
     Parameters
@@ -90,38 +121,48 @@ def examine(keyed: Keyed, ids: NDArray[np.int64], visits: int, amount: float) ->
         ECGs of each patient.
     amount : float
         How much patients differ: 1 as in life, 0 the standard torso, the catalogue's wavelets and a regular 60/min.
+    finer : bool
+        Whether patients may also have the finer diseases, and their sinus rates spread wider. All else stays as it is.
     """
     patient, visit = ids // visits, ids % visits
     age = np.clip(60 + 17 * keyed.normal("age", patient, 1)[:, 0], 18, 95)
     sex = (keyed.uniform("sex", patient, 1)[:, 0] < 0.48).astype(np.int64)
     return Examination(
-        ids, age, sex, _severity(keyed, patient, visit, ids, age, sex), _field(keyed, patient, age, sex, amount),
-        _variation(keyed, patient, ids, amount), _heart_rate(keyed, patient, ids, sex, amount),
+        ids, age, sex, _severity(keyed, patient, visit, ids, age, sex, finer), _field(keyed, patient, age, sex, amount),
+        _variation(keyed, patient, ids, amount), _heart_rate(keyed, patient, ids, sex, amount, finer),
         _variability(keyed, ids, age, amount), _ectopy(keyed, ids) * (amount > 0),
         keyed.uniform("respiration", ids, 1, 0.18, 0.32)[:, 0],
         amount * keyed.uniform("breath depth", ids, 1, 0.01, 0.08)[:, 0])
 
 
 def _severity(keyed: Keyed, patient: NDArray[np.int64], visit: NDArray[np.int64], ids: NDArray[np.int64],
-              age: NDArray[np.float64], sex: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Severity of each disease, `(n, n_edits)`: the patient's, a little different from visit to visit."""
-    n_edits = len(EDIT_NAMES)
-    share, ageing, female = np.array([PREVALENCE[name] for name in EDIT_NAMES]).T
-    chance = share * ageing ** ((age[:, None] - 60) / 20) * np.where(sex[:, None] == 1, female, 1.0)
-    has = keyed.uniform("disease", patient, n_edits) < chance
-    for first, *others in RULES_OUT:
-        column = [EDIT_NAMES.index(name) for name in others]
-        has[:, column] &= ~has[:, EDIT_NAMES.index(first), None]
-    least = np.where(np.array(EDIT_NAMES) == "AF", LEAST_FIBRILLATION, LEAST_SEVERITY)
-    usual = least + (1 - least) * keyed.uniform("severity", patient, n_edits)
-    today = np.clip(usual + 0.05 * keyed.normal("severity today", ids, n_edits), least, 1)
-    severity = np.where(has, today, 0.0)
+              age: NDArray[np.float64], sex: NDArray[np.int64], finer: bool) -> NDArray[np.float64]:
+    """Severity of each disease, `(n, n_edits)`: what was drawn, less what is ruled out; infarctions heal."""
+    severity = _drawn(keyed, "", PREVALENCE, patient, ids, age, sex)
+    if finer:
+        severity = np.hstack([severity, _drawn(keyed, "finer ", FINER_PREVALENCE, patient, ids, age, sex)])
+    for first, *others in RULES_OUT + FINER_RULES_OUT * finer:
+        there = np.flatnonzero(severity[:, ALL_NAMES.index(first)])
+        severity[there[:, None], [ALL_NAMES.index(name) for name in others]] = 0
     later = visit > 0
     for acute, old in HEALED.items():
         a, o = EDIT_NAMES.index(acute), EDIT_NAMES.index(old)
         severity[later, o] = np.maximum(severity[later, o], severity[later, a])
         severity[later, a] = 0
     return severity
+
+
+def _drawn(keyed: Keyed, stream: str, prevalence: Mapping[str, tuple[float, float, float]], patient: NDArray[np.int64],
+           ids: NDArray[np.int64], age: NDArray[np.float64], sex: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Severities, each disease by itself, `(n, len(prevalence))`: the patient's, a little different at every visit."""
+    n_edits = len(prevalence)
+    share, ageing, female = np.array(list(prevalence.values())).T
+    chance = share * ageing ** ((age[:, None] - 60) / 20) * np.where(sex[:, None] == 1, female, 1.0)
+    has = keyed.uniform(f"{stream}disease", patient, n_edits) < chance
+    least = np.where(np.array(list(prevalence)) == "AF", LEAST_FIBRILLATION, LEAST_SEVERITY)
+    usual = least + (1 - least) * keyed.uniform(f"{stream}severity", patient, n_edits)
+    today = np.clip(usual + 0.05 * keyed.normal(f"{stream}severity today", ids, n_edits), least, 1)
+    return np.where(has, today, 0.0)
 
 
 def _field(keyed: Keyed, patient: NDArray[np.int64], age: NDArray[np.float64], sex: NDArray[np.int64],
@@ -152,10 +193,11 @@ def _variation(keyed: Keyed, patient: NDArray[np.int64], ids: NDArray[np.int64],
 
 
 def _heart_rate(keyed: Keyed, patient: NDArray[np.int64], ids: NDArray[np.int64], sex: NDArray[np.int64],
-                amount: float) -> NDArray[np.float64]:
+                amount: float, finer: bool) -> NDArray[np.float64]:
     """Beats per minute in sinus rhythm and in atrial fibrillation, `(n, 2)`."""
     draw = keyed.normal("usual rate", patient, 2) + 0.5 * keyed.normal("rate today", ids, 2)
-    sinus = np.clip(70 + 3 * sex + 11 * draw[:, 0], 45, 115)
+    mean, spread, slowest, fastest = WIDER_SINUS_RATE if finer else SINUS_RATE
+    sinus = np.clip(mean + 3 * sex + spread * draw[:, 0], slowest, fastest)
     fibrillating = np.clip(86 + 16 * draw[:, 1], 55, 140)
     return 60 + amount * (np.stack([sinus, fibrillating], axis=1) - 60)
 

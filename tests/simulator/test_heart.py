@@ -5,8 +5,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from ecgkit.simulator.catalogue import BASE, EDIT_NAMES, SLOTS, VENTRICULAR
-from ecgkit.simulator.heart import _LONGEST, _SPAN, FALL, RISE, SHARE, Variation, Wavelets, heart_vector, wavelets
+from ecgkit.simulator.catalogue import BASE, DROPS, EDIT_NAMES, MOVES, SLOTS, VENTRICULAR
+from ecgkit.simulator.heart import _LONGEST, FALL, RISE, SHARE, Variation, Wavelets, _spans, heart_vector, wavelets
 from ecgkit.simulator.rhythm import ATRIAL_PREMATURE, SHORTEST_RR, VENTRICULAR_PREMATURE, Beats
 
 
@@ -27,11 +27,12 @@ def _slow(hearts: Wavelets, beats: Beats, fs: float, sig_len: int) -> NDArray[np
     return vector
 
 
-@pytest.mark.parametrize("fs", [100.0, 250.0])
-def test_equals_a_plain_loop_over_beats_and_wavelets(fs: float) -> None:
+@pytest.mark.parametrize(("n_edits", "fs"), [(12, 100.0), (12, 250.0), (30, 100.0)])
+def test_equals_a_plain_loop_over_beats_and_wavelets(n_edits: int, fs: float) -> None:
     rng = np.random.default_rng(0)
-    n, n_beats = 14, 9
-    severity = np.concatenate([np.zeros((1, 12)), np.eye(12), rng.random((1, 12))])
+    n, n_beats = n_edits + 2, 9
+    severity = np.concatenate([np.zeros((1, n_edits)), np.eye(n_edits), np.zeros((1, n_edits))])
+    severity[-1, :12] = rng.random(12)
     variation = Variation(rng.uniform(0.8, 1.2, (n, len(SLOTS), 3)), rng.uniform(0.9, 1.1, (n, len(SLOTS))),
                           rng.uniform(-15, 15, (n, len(SLOTS))), rng.uniform(0.95, 1.05, (n, len(SLOTS))))
     time = np.cumsum(rng.uniform(0.35, 1.2, (n, n_beats)), axis=1) - 1.5
@@ -61,6 +62,17 @@ def test_severity_moves_in_a_straight_line_and_diseases_add_up() -> None:
     assert hearts.vector[1, SLOTS.index("R"), 0] == pytest.approx(1.05 + 0.4 * 0.70)
 
 
+@pytest.mark.parametrize("n_edits", [12, 30])
+def test_a_mixture_is_the_sum_of_moves_and_the_product_of_what_is_kept(n_edits: int) -> None:
+    severity = np.random.default_rng(1).random((5, n_edits)) * (np.random.default_rng(2).random((5, n_edits)) < 0.3)
+    hearts = wavelets(severity, Variation.none(5))
+    table = BASE + np.einsum("ne,esv->nsv", severity, MOVES[:n_edits])
+    np.testing.assert_allclose(hearts.start, table[..., 0], atol=1e-12)
+    np.testing.assert_allclose(hearts.width, table[..., 1], atol=1e-12)
+    kept = (1 - severity[:, :, None] * DROPS[:n_edits]).prod(axis=1)
+    np.testing.assert_allclose(hearts.vector, table[..., 2:] * kept[..., None], atol=1e-12)
+
+
 def test_two_diseases_that_drop_a_wavelet_drop_it_once() -> None:
     severity = np.zeros((1, 12))
     severity[0, [EDIT_NAMES.index("LBBB"), EDIT_NAMES.index("WPW")]] = 0.5
@@ -69,8 +81,15 @@ def test_two_diseases_that_drop_a_wavelet_drop_it_once() -> None:
 
 
 def test_every_other_beat_never_overlaps() -> None:
-    assert _SPAN[:, 1].max() / 1000 + 1 / 50 < 2 * SHORTEST_RR
+    assert _spans(30)[:, 1].max() / 1000 + 1 / 50 < 2 * SHORTEST_RR
     assert _LONGEST < 1
+
+
+def test_windows_of_the_twelve_do_not_grow_with_the_finer_diseases() -> None:
+    """S is 9 ms wide in hypertrophy, 14 ms in intraventricular disturbance, which is a finer one."""
+    for n_edits, width in ((12, 9), (30, 14)):
+        span = wavelets(np.zeros((1, n_edits)), Variation.none(1)).span[SLOTS.index("S")]
+        assert span.tolist() == pytest.approx([-4 * 1.3 * width, 8 * 1.3 * width])
 
 
 def test_a_ventricular_beat_has_none_of_the_normal_wavelets() -> None:

@@ -5,11 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ecgkit.simulator.catalogue import EDIT_NAMES
+from ecgkit.simulator.catalogue import ALL_NAMES, EDIT_NAMES, FINER_NAMES
 from ecgkit.simulator.keyed import Keyed
-from ecgkit.simulator.population import LEAST_SEVERITY, RULES_OUT, examine
+from ecgkit.simulator.population import (
+    FINER_PREVALENCE,
+    FINER_RULES_OUT,
+    LEAST_SEVERITY,
+    PREVALENCE,
+    RULES_OUT,
+    examine,
+)
 
 MANY = examine(Keyed(0), np.arange(20_000), 1, 1.0)
+FINER = examine(Keyed(0), np.arange(20_000), 1, 1.0, finer=True)
 
 
 def _has(name: str) -> np.ndarray:
@@ -27,6 +35,61 @@ def test_what_rules_out_what_never_meets() -> None:
     for first, *others in RULES_OUT:
         for other in others:
             assert not (_has(first) & _has(other)).any(), (first, other)
+
+
+def test_shares_are_told_in_the_order_of_the_columns() -> None:
+    assert tuple(PREVALENCE) == EDIT_NAMES
+    assert tuple(FINER_PREVALENCE) == FINER_NAMES
+
+
+@pytest.mark.parametrize("visits", [1, 2])
+def test_what_rules_out_what_never_meets_among_the_finer(visits: int) -> None:
+    has = examine(Keyed(0), np.arange(20_000), visits, 1.0, finer=True).severity > 0
+    for first, *others in RULES_OUT + FINER_RULES_OUT:
+        for other in others:
+            both = has[:, ALL_NAMES.index(first)] & has[:, ALL_NAMES.index(other)]
+            # at a second visit an acute infarction has healed into an old one beside whatever else the patient had
+            if visits == 1 or first in FINER_NAMES or other in FINER_NAMES:
+                assert not both.any(), (first, other)
+
+
+@pytest.mark.parametrize(("one", "other"), [
+    ("LBBB", "PRWP"), ("WPW", "IRBBB"), ("WPW", "LAE"), ("AF", "LAE"), ("RBBB", "IRBBB"), ("RBBB", "IVCD"),
+    ("LAFB", "LPFB"), ("AMI", "ASMI"), ("AMI", "PRWP"), ("AMI_acute", "STD"), ("IMI_acute", "ISCLA"),
+    ("IMI", "IMI_mild"), ("LVH", "VCLVH"), ("LVH", "LVOLT"), ("VCLVH", "LVOLT"), ("VCLVH", "RVH"), ("ASMI", "PRWP"),
+    ("ISCLA", "ISCIN"), ("ISCLA", "STD"), ("ISCAN", "NDT"), ("ISCIN", "DIG"), ("NDT", "DIG")])
+def test_contradictions_never_meet(one: str, other: str) -> None:
+    """By name, whatever the rules say."""
+    severity = FINER.severity[:, [ALL_NAMES.index(one), ALL_NAMES.index(other)]]
+    assert not severity.all(axis=1).any()
+
+
+def test_finer_diseases_change_nothing_of_the_twelve_nor_of_the_patients() -> None:
+    np.testing.assert_array_equal(FINER.severity[:, :12], MANY.severity)
+    for name in ("age", "sex", "field", "variability", "ectopy", "respiration", "breath_depth"):
+        np.testing.assert_array_equal(getattr(FINER, name), getattr(MANY, name))
+    np.testing.assert_array_equal(FINER.variation.gain, MANY.variation.gain)
+
+
+def test_finer_diseases_are_there_and_independent_of_the_twelve() -> None:
+    share = (FINER.severity[:, 12:] > 0).mean(axis=0)
+    assert (share > 0.012).all()
+    assert (share < 0.06).all()
+    assert 0.15 < (FINER.severity == 0).all(axis=1).mean() < 0.35
+    values = FINER.severity[:, ALL_NAMES.index("PMI")]
+    assert LEAST_SEVERITY <= values[values > 0].min() < 0.15
+    # LAE is not ruled out by first-degree block or old infarction: their draws must not be the same numbers
+    lae = FINER.severity[:, ALL_NAMES.index("LAE")] > 0
+    for name in ("LBBB", "1AVB", "LVH"):
+        assert np.corrcoef(lae, _has(name))[0, 1] == pytest.approx(0, abs=0.04)
+
+
+def test_sinus_rates_spread_wider_with_finer_diseases() -> None:
+    assert MANY.heart_rate[:, 0].max() == 115
+    assert 120 < FINER.heart_rate[:, 0].max() <= 140
+    assert FINER.heart_rate[:, 0].min() == 42
+    assert FINER.heart_rate[:, 0].std() > 1.2 * MANY.heart_rate[:, 0].std()
+    np.testing.assert_array_equal(FINER.heart_rate[:, 1], MANY.heart_rate[:, 1])
 
 
 @pytest.mark.parametrize("name", ["AMI", "IMI", "LVH", "AF", "RBBB"])
