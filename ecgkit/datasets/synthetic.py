@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -23,6 +23,15 @@ SUPERCLASSES_OF: Mapping[str, tuple[str, ...]] = {
     "LBBB": ("CD",), "RBBB": ("CD",), "1AVB": ("CD",), "AMI": ("MI",), "AMI_acute": ("MI", "STTC"), "IMI": ("MI",),
     "IMI_acute": ("MI", "STTC"), "LVH": ("HYP",), "LQT": ("STTC",), "WPW": ("CD",), "LAFB": ("CD",), "AF": (),
 }
+#: The same of the finer diseases, by the superclass that PTB-XL gives their statements.
+FINER_SUPERCLASSES_OF: Mapping[str, tuple[str, ...]] = {
+    "ISCLA": ("STTC",), "ISCAN": ("STTC",), "ISCIN": ("STTC",), "NDT": ("STTC",), "STD": ("STTC",), "DIG": ("STTC",),
+    "IRBBB": ("CD",), "IVCD": ("CD",), "LPFB": ("CD",), "ASMI": ("MI",), "LMI": ("MI",), "PMI": ("MI",),
+    "IMI_mild": ("MI",), "VCLVH": ("HYP",), "RVH": ("HYP",), "LAE": ("HYP",), "LVOLT": (), "PRWP": (),
+}
+#: Diseases milder than this are not named by their superclass where severity decides, and ECGs with none that is
+#: stronger than `NEARLY_NONE` are NORM: a reader would call them so.
+NAMED_FROM, NEARLY_NONE = 0.25, 0.2
 #: From this severity on, the strain of left ventricular hypertrophy turns T flat or negative in V5 and V6: STTC too.
 STRAIN_FROM = 0.6
 #: No patient has more ECGs than this; most have one.
@@ -110,6 +119,22 @@ def superclass_labels(severity: NDArray[np.float64]) -> NDArray[np.uint8]:
             labels[superclass] |= present[name]
     labels["STTC"] |= severity[:, EDIT_NAMES.index("LVH")] >= STRAIN_FROM
     return labels.to_numpy(dtype=np.uint8)
+
+
+def severe_superclasses(severity: NDArray[np.float64], names: Sequence[str]) -> NDArray[np.uint8]:
+    """Superclasses that a reader would name, `(n, 5)`, of severities `(n, len(names))` of some diseases."""
+    of = {**SUPERCLASSES_OF, **FINER_SUPERCLASSES_OF}
+    strongest = np.zeros((len(severity), len(SUPERCLASSES)))
+    for column, name in zip(severity.T, names, strict=True):
+        for superclass in of[name]:
+            place = SUPERCLASSES.index(superclass)
+            strongest[:, place] = np.maximum(strongest[:, place], column)
+    strain = severity[:, names.index("LVH")]
+    place = SUPERCLASSES.index("STTC")
+    strongest[:, place] = np.maximum(strongest[:, place], np.where(strain >= STRAIN_FROM, strain, 0))
+    labels = strongest > NAMED_FROM
+    labels[:, SUPERCLASSES.index("NORM")] = severity.max(axis=1) < NEARLY_NONE
+    return labels.astype(np.uint8)
 
 
 def _visits(seed: int, n_patients: int) -> NDArray[np.int64]:

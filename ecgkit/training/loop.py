@@ -60,8 +60,8 @@ class Schedule:
 
 def fit(model: nn.Module, loss: Callable[[nn.Module, Tensor, torch.Generator], Tensor], n_items: int,
         schedule: Schedule, *, seed: int, validate: Callable[[nn.Module], dict[str, float]] | None = None,
-        checkpoints: str | Path | None = None, run: dict[str, Any] | None = None,
-        description: str = "training") -> tuple[nn.Module, pd.DataFrame]:
+        rates: Callable[[str], float] | None = None, checkpoints: str | Path | None = None,
+        run: dict[str, Any] | None = None, description: str = "training") -> tuple[nn.Module, pd.DataFrame]:
     """Train a model; a run that was killed goes on where its last checkpoint stands, with the same result.
 
     Every epoch draws from generators seeded by (seed, epoch) alone, so a checkpoint holds no random state.
@@ -78,6 +78,8 @@ def fit(model: nn.Module, loss: Callable[[nn.Module, Tensor, torch.Generator], T
     seed : int
     validate : callable, optional
         From the averaged model to named figures.
+    rates : callable, optional
+        From the name of a parameter to its share of the learning rate, which `run` must tell of; 1 without it.
     checkpoints : path, optional
         Folder; without it nothing is kept.
     run : dict, optional
@@ -90,14 +92,15 @@ def fit(model: nn.Module, loss: Callable[[nn.Module, Tensor, torch.Generator], T
     Module
         The averaged model, in eval mode.
     DataFrame
-        One row per epoch: `epoch`, `loss`, `learning_rate`, and what `validate` gave.
+        One row per epoch: `epoch`, `loss`, `learning_rate` (of the parameters with the largest share), and what
+        `validate` gave.
 
     Raises
     ------
     EcgkitError
         Where there are fewer items than fill a batch of two, or the loss is no longer finite.
     """
-    state = _State(model, loss, n_items, schedule, seed)
+    state = _State(model, loss, n_items, schedule, seed, rates)
     file = run_file(checkpoints, {"run": run or {}, "seed": seed, "n_items": n_items, **asdict(schedule)}) \
         if checkpoints else None
     if file:
@@ -121,22 +124,32 @@ def running_mean(decay: float, mean: Tensor, value: Tensor, n_averaged: Tensor |
     return mean + (value - mean) * weight if mean.is_floating_point() else value
 
 
+def _groups(model: nn.Module, schedule: Schedule, rates: Callable[[str], float] | None) -> list[dict[str, Any]]:
+    """Parameters that share learning rate and weight decay, the fastest first and kernels before the others."""
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            key = (rates(name) if rates else 1.0, parameter.ndim > 1)
+            groups.setdefault(key, []).append(parameter)
+    return [{"params": parameters, "lr": schedule.learning_rate * share,
+             "weight_decay": schedule.weight_decay if is_kernel else 0.0}
+            for (share, is_kernel), parameters in sorted(groups.items(), key=lambda item: item[0], reverse=True)]
+
+
 class _State:
     """Everything that changes while a run goes on."""
 
     def __init__(self, model: nn.Module, loss: Callable[[nn.Module, Tensor, torch.Generator], Tensor], n_items: int,
-                 schedule: Schedule, seed: int) -> None:
+                 schedule: Schedule, seed: int, rates: Callable[[str], float] | None) -> None:
         self.batch_size = min(schedule.batch_size, n_items)
         if self.batch_size < 2:
             raise EcgkitError(f"{n_items} training ECGs: at least two are needed")
         self.model, self.loss, self.n_items, self.schedule, self.seed = model, loss, n_items, schedule, seed
-        kernels = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
-        others = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
-        self.optimizer = torch.optim.AdamW([{"params": kernels, "weight_decay": schedule.weight_decay},
-                                            {"params": others, "weight_decay": 0.0}], lr=schedule.learning_rate)
+        groups = _groups(model, schedule, rates)
+        self.optimizer = torch.optim.AdamW(groups)
         self.steps_per_epoch = n_items // self.batch_size
         self.cycle = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimizer, schedule.learning_rate, total_steps=schedule.epochs * self.steps_per_epoch,
+            self.optimizer, [group["lr"] for group in groups], total_steps=schedule.epochs * self.steps_per_epoch,
             pct_start=schedule.warmup)
         self.averaged = AveragedModel(model, avg_fn=partial(running_mean, schedule.averaging), use_buffers=True)
         self.epoch = 0

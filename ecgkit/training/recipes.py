@@ -62,7 +62,7 @@ def train_recipe(recipe: str, data: ECGDataset, *, finer: ECGDataset | None = No
         base = simulated or SimulatedSettings()
         base = replace(base, encoder=settings.encoder, encoder_options=settings.encoder_options, fs=data.fs,
                        crop_seconds=settings.crop_seconds)
-        start, _ = pretrain_on_simulator(base, seed=seed, checkpoints=checkpoints, device=device)
+        start = pretrain_on_simulator(base, seed=seed, checkpoints=checkpoints, device=device)[0].encoder
         rate = GENTLE * settings.schedule.learning_rate
         settings = replace(settings, schedule=replace(settings.schedule, learning_rate=rate))
     return train_classifier(data.train, validation=data.validation, settings=settings, seed=seed, start=start,

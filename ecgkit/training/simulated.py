@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from ecgkit.datasets.ptbxl import SUPERCLASSES
+from ecgkit.datasets.synthetic import severe_superclasses
 from ecgkit.models.classifier import Classifier
 from ecgkit.models.encoders import build_encoder
 from ecgkit.simulator import EDIT_NAMES, Cohort
@@ -41,6 +43,10 @@ class SimulatedSettings:
         Sampling rate in Hz.
     crop_seconds : float
         Length of each simulated ECG.
+    finer : bool
+        Whether patients may also have the simulator's finer diseases: thirty in all, not twelve.
+    superclass_weight : float
+        Of the cross-entropy of PTB-XL's five superclasses, which follow from the diseases; 0 leaves them out.
     interval_weight : float
         Of the squared error of the standardised intervals, beside the cross-entropy of the severities.
     gain : float
@@ -54,6 +60,8 @@ class SimulatedSettings:
     encoder_options: dict[str, Any] = field(default_factory=dict)
     fs: float = 100.0
     crop_seconds: float = 2.5
+    finer: bool = False
+    superclass_weight: float = 0.0
     interval_weight: float = 0.03
     gain: float = 0.1
     ecgs_per_epoch: int = 12_800
@@ -62,8 +70,8 @@ class SimulatedSettings:
 
 def pretrain_on_simulator(settings: SimulatedSettings | None = None, *, seed: int = 0,
                           checkpoints: str | Path | None = None,
-                          device: str = "cpu") -> tuple[nn.Module, pd.DataFrame]:
-    """Train an encoder to tell the severity of twelve diseases, and PR, QRS, QT and RR, of simulated ECGs.
+                          device: str = "cpu") -> tuple[Classifier, pd.DataFrame]:
+    """Train a network to tell the severity of diseases, and PR, QRS, QT and RR, of simulated ECGs.
 
     Parameters
     ----------
@@ -77,31 +85,42 @@ def pretrain_on_simulator(settings: SimulatedSettings | None = None, *, seed: in
 
     Returns
     -------
-    Module
-        The encoder, in eval mode.
+    Classifier
+        In eval mode. Its `encoder` is what other tasks start from. Its outputs are the diseases, the superclasses
+        where they were learnt, and the standardised intervals (which are no logits).
     DataFrame
         One row per epoch: `epoch`, `loss`, `learning_rate`.
     """
     settings = settings or SimulatedSettings()
-    cohort = Cohort(seed=seed, fs=settings.fs, seconds=settings.crop_seconds)
+    cohort = Cohort(seed=seed, fs=settings.fs, seconds=settings.crop_seconds, finer=settings.finer)
+    superclasses = SUPERCLASSES if settings.superclass_weight else ()
+    n_edits, n_named = len(cohort.edit_names), len(cohort.edit_names) + len(superclasses)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         encoder = build_encoder(settings.encoder, **settings.encoder_options)
-        model = Classifier(encoder, (*EDIT_NAMES, *INTERVALS), fs=settings.fs, crop_len=cohort.sig_len, dropout=0.2,
-                           millivolts=float(cohort.signals(range(256)).std()))
+        model = Classifier(encoder, (*cohort.edit_names, *superclasses, *INTERVALS), fs=settings.fs,
+                           crop_len=cohort.sig_len, dropout=0.2, millivolts=float(cohort.signals(range(256)).std()))
 
     def loss(model: nn.Module, batch: Tensor, generator: torch.Generator) -> Tensor:
         visits = torch.randint(_NUMBERS, (len(batch),), generator=generator).numpy()
         x = torch.from_numpy(cohort.signals(visits)).to(device)
-        logits = model(scale_gain(x, settings.gain, generator))
-        severity = torch.from_numpy(cohort.severity(visits).astype(np.float32)).to(device)
-        named = binary_cross_entropy_with_logits(logits[:, :len(EDIT_NAMES)], severity)
-        return named + settings.interval_weight * _interval_error(logits[:, len(EDIT_NAMES):], cohort, visits)
+        logits, severity = model(scale_gain(x, settings.gain, generator)), cohort.severity(visits)
+        # A disease counts the same however many there are beside it.
+        value = n_edits / len(EDIT_NAMES) * _cross_entropy(logits[:, :n_edits], severity)
+        if superclasses:
+            value = value + settings.superclass_weight * _cross_entropy(
+                logits[:, n_edits:n_named], severe_superclasses(severity, cohort.edit_names))
+        return value + settings.interval_weight * _interval_error(logits[:, n_named:], cohort, visits)
 
     run = {"task": "simulated", **asdict(settings)}
     averaged, history = fit(model.to(device), loss, settings.ecgs_per_epoch, settings.schedule, seed=seed,
                             checkpoints=checkpoints, run=run, description="pretraining on the simulator")
-    return averaged.get_submodule("encoder"), history
+    assert isinstance(averaged, Classifier)
+    return averaged, history
+
+
+def _cross_entropy(logits: Tensor, target: np.ndarray) -> Tensor:
+    return binary_cross_entropy_with_logits(logits, torch.from_numpy(target.astype(np.float32)).to(logits.device))
 
 
 def _interval_error(predicted: Tensor, cohort: Cohort, visits: np.ndarray) -> Tensor:

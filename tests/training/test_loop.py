@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 
 from ecgkit.errors import EcgkitError
 from ecgkit.training.checkpoint import load_checkpoint, run_file
-from ecgkit.training.loop import Schedule, fit, running_mean
+from ecgkit.training.loop import Schedule, _groups, fit, running_mean
 
 X = torch.randn(64, 5, generator=torch.Generator().manual_seed(0))
 TRUTH = torch.tensor([1.0, -2.0, 0.5, 0.0, 3.0])
@@ -142,3 +143,58 @@ def test_the_running_mean_forgets_its_start() -> None:
     for n in range(1, 50):
         mean = running_mean(0.999, mean, torch.tensor(1.0), n)
     assert mean.item() == pytest.approx(1.0, abs=0.01)
+
+
+def share(name: str) -> float:
+    return {"0": 0.5, "2": 1.0}[name[0]]
+
+
+def test_a_share_of_one_for_all_changes_no_byte() -> None:
+    plain, plain_history = fit(linear(), loss, len(X), SHORT, seed=0)
+    shared, history = fit(linear(), loss, len(X), SHORT, seed=0, rates=lambda name: 1.0)
+    assert same(plain, shared)
+    assert history.equals(plain_history)
+
+
+def test_a_first_step_is_as_long_as_its_share() -> None:
+    # The first step of Adam is as long as the learning rate, which begins at a 25th of its peak.
+    schedule = Schedule(epochs=10, batch_size=64, learning_rate=0.1, weight_decay=0.0)
+    start = {name: p.detach() for name, p in linear().named_parameters()}
+    for rates, factor in ((None, {"0": 1.0, "2": 1.0}), (share, {"0": 0.5, "2": 1.0})):
+        model = linear()
+        calls = iter([True])
+
+        def once(model: nn.Module, batch: Tensor, generator: torch.Generator, calls: Iterator[bool] = calls) -> Tensor:
+            if not next(calls, False):
+                raise Stopped
+            return loss(model, batch, generator)
+
+        with pytest.raises(Stopped):
+            fit(model, once, len(X), schedule, seed=0, rates=rates)
+        for name, parameter in model.named_parameters():
+            move = (parameter.detach() - start[name]).abs().max().item()
+            assert move == pytest.approx(factor[name[0]] * 0.1 / 25, rel=1e-3)
+
+
+def test_weight_decay_spares_biases_and_gains_whatever_the_share() -> None:
+    groups = _groups(linear(), Schedule(learning_rate=0.2, weight_decay=0.3), share)
+    assert [(len(group["params"]), group["lr"], group["weight_decay"]) for group in groups] == \
+        [(1, 0.2, 0.3), (1, 0.2, 0.0), (2, 0.1, 0.0)]
+
+
+def test_a_run_with_shares_resumes_to_the_same_bytes(tmp_path: Path) -> None:
+    whole, whole_history = fit(linear(), loss, len(X), SHORT, seed=0, rates=share)
+    calls = 0
+
+    def stopping(model: nn.Module, batch: Tensor, generator: torch.Generator) -> Tensor:
+        nonlocal calls
+        calls += 1
+        if calls > 10:
+            raise Stopped
+        return loss(model, batch, generator)
+
+    with pytest.raises(Stopped):
+        fit(linear(), stopping, len(X), SHORT, seed=0, rates=share, checkpoints=tmp_path)
+    resumed, history = fit(linear(), loss, len(X), SHORT, seed=0, rates=share, checkpoints=tmp_path)
+    assert same(whole, resumed)
+    assert history.equals(whole_history)

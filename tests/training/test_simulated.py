@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from ecgkit.datasets.ptbxl import SUPERCLASSES
 from ecgkit.errors import EcgkitError
 from ecgkit.models import build_encoder
-from ecgkit.simulator import EDIT_NAMES, Cohort
+from ecgkit.simulator import ALL_NAMES, EDIT_NAMES, Cohort
 from ecgkit.training import Schedule, SimulatedSettings, SupervisedSettings, pretrain_on_simulator, train_classifier
+from ecgkit.training.simulated import INTERVALS
 from tests.training.test_supervised import bumps
 
 NARROW = {"widths": [8, 8, 8, 8]}
@@ -21,8 +24,8 @@ TINY = SimulatedSettings(encoder_options=NARROW, ecgs_per_epoch=256,
 
 @pytest.fixture(scope="module")
 def pretrained() -> tuple[torch.nn.Module, float, float]:
-    encoder, history = pretrain_on_simulator(TINY)
-    return encoder, history["loss"].iloc[0], history["loss"].iloc[-1]
+    model, history = pretrain_on_simulator(TINY)
+    return model.encoder, history["loss"].iloc[0], history["loss"].iloc[-1]
 
 
 def test_it_learns(pretrained: tuple[torch.nn.Module, float, float]) -> None:
@@ -42,8 +45,8 @@ def test_its_embedding_tells_a_bundle_branch_block_from_a_normal_ecg(pretrained)
 
 def test_the_seed_decides_everything(pretrained) -> None:
     again, _ = pretrain_on_simulator(TINY)
-    assert all(torch.equal(a, b) for a, b in zip(again.state_dict().values(), pretrained[0].state_dict().values(),
-                                                 strict=True))
+    weights = zip(again.encoder.state_dict().values(), pretrained[0].state_dict().values(), strict=True)
+    assert all(torch.equal(a, b) for a, b in weights)
 
 
 def test_a_classifier_starts_from_its_weights(pretrained, tmp_path: Path) -> None:
@@ -60,3 +63,10 @@ def test_an_encoder_of_another_size_is_refused() -> None:
     with pytest.raises(EcgkitError, match="no xresnet1d18 of the same size"):
         train_classifier(bumps(40), settings=SupervisedSettings(crop_seconds=1.0),
                          start=build_encoder("xresnet1d18", **NARROW))
+
+
+def test_with_the_finer_diseases_it_names_superclasses_too() -> None:
+    settings = replace(TINY, finer=True, superclass_weight=0.3, schedule=Schedule(epochs=1, batch_size=64))
+    model, _ = pretrain_on_simulator(settings)
+    assert model.label_names == (*ALL_NAMES, *SUPERCLASSES, *INTERVALS)
+    assert model.narrowed(SUPERCLASSES).predict(Cohort(seconds=10).signals(range(3))).shape == (3, 5)

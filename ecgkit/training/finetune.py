@@ -1,0 +1,232 @@
+"""Fine-tuning in two stages: the head on the frozen encoder's embeddings first, then everything, gently."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from ecgkit.datasets.base import ECGDataset
+from ecgkit.errors import EcgkitError
+from ecgkit.evaluation import auroc, macro
+from ecgkit.models.classifier import Classifier
+from ecgkit.models.embedder import Embedder
+from ecgkit.training.checkpoint import weights_digest
+from ecgkit.training.loop import fit
+from ecgkit.training.probe import STRENGTHS, LinearProbe, fixed_steps, linear_probe
+from ecgkit.transforms.crop import random_crop
+from ecgkit.transforms.perturb import Perturb
+
+#: The encoder's parameters are cut into so many parts by depth, each with one learning rate.
+N_DEPTHS = 5
+
+
+@dataclass(frozen=True)
+class FinetuneSettings:
+    """What fine-tuning needs beyond encoder and data.
+
+    Parameters
+    ----------
+    strengths : sequence of float
+        Of the first stage: values of C for `linear_probe` to choose from.
+    steps, batch_size : int
+        Of the second stage: optimiser steps, as many however few ECGs there are, and windows in each. ECGs are drawn
+        with replacement.
+    learning_rate : float
+        Peak, of the head.
+    input_share : float
+        Share of it that the encoder's first layers have; it rises by equal factors with depth (layer-wise decay,
+        Howard & Ruder 2018, "Universal language model fine-tuning").
+    anchor : float
+        Strength of an L2 pull of all weights to where the second stage begins: half of it times the squared
+        distance is added to the loss (L2-SP, Li et al. 2018, "Explicit inductive bias for transfer learning").
+    keep_statistics : bool
+        Whether batch normalisation goes on with the means and variances of pretraining; else it takes each batch's,
+        and learns new ones.
+    dropout : float
+        Before the linear layer.
+    weight_decay, averaging : float
+        As in `Schedule`.
+    perturb : Perturb, optional
+        Augmentation of the windows.
+    """
+
+    strengths: tuple[float, ...] = STRENGTHS
+    steps: int = 300
+    batch_size: int = 64
+    learning_rate: float = 3e-3
+    input_share: float = 0.1
+    anchor: float = 0.0
+    keep_statistics: bool = True
+    dropout: float = 0.5
+    weight_decay: float = 1e-2
+    averaging: float = 0.99
+    perturb: Perturb | None = None
+
+
+def finetune(embedder: Embedder, train: ECGDataset, *, validation: ECGDataset | None = None,
+             settings: FinetuneSettings | None = None, seed: int = 0, probe: LinearProbe | None = None,
+             checkpoints: str | Path | None = None, device: str = "cpu") -> tuple[Classifier, pd.DataFrame]:
+    """Make a classifier of a pretrained encoder.
+
+    Stage 1 cannot change the encoder: the head is fitted to embeddings. Stage 2 starts where it ended, with the same
+    logits, and trains everything.
+
+    Parameters
+    ----------
+    embedder : Embedder
+        Left as it is.
+    train : ECGDataset
+        The labelled ECGs; their labels become the outputs.
+    validation : ECGDataset, optional
+        Watched, never trained on; the model after the last step is given whatever it scores.
+    settings : FinetuneSettings, optional
+    seed : int
+        Of the folds of stage 1, the batches, the windows and the dropout.
+    probe : LinearProbe, optional
+        Stage 1, where it is done already: such as with the mean and spread of all training ECGs, labelled or not.
+    checkpoints : path, optional
+        Folder in which an interrupted run is found again.
+    device : str
+        `cpu` or `cuda`.
+
+    Returns
+    -------
+    Classifier
+        In eval mode.
+    DataFrame
+        One row per stretch of steps: `epoch`, `loss`, `learning_rate`, and `validation_auroc` where it was looked at.
+
+    Raises
+    ------
+    EcgkitError
+        Where rates or labels differ, there is no labelled ECG, or the ECGs are shorter than the window.
+    """
+    settings = settings or FinetuneSettings()
+    check_fits(embedder, train)
+    if validation is not None and (validation.label_names, validation.fs) != (train.label_names, train.fs):
+        raise EcgkitError(f"{validation.name}: labels or rate differ from the training data's "
+                          f"({', '.join(train.label_names)}; {train.fs:g} Hz)")
+    probe = probe or linear_probe(embedder.embed(train.signals), train.labels, groups=train.records["patient_id"],
+                                  seed=seed, strengths=settings.strengths)
+    model = classifier_of(embedder, probe, train.label_names, dropout=settings.dropout).to(device)
+    pull = _pull(model, settings.anchor)
+    labels = torch.from_numpy(train.labels).float().to(device)
+
+    def loss(model: nn.Module, batch: Tensor, generator: torch.Generator) -> Tensor:
+        if settings.keep_statistics:
+            _keep_statistics(model)
+        drawn = torch.randint(len(train), (len(batch),), generator=generator)
+        x = random_crop(torch.from_numpy(train.batch(drawn.numpy())).to(device), embedder.crop_len, generator)
+        if settings.perturb:
+            x = settings.perturb(x, train.fs, generator)
+        return binary_cross_entropy_with_logits(model(x), labels[drawn.to(device)]) + pull(model)
+
+    def validate(model: nn.Module) -> dict[str, float]:
+        assert isinstance(model, Classifier)
+        assert validation is not None
+        return {"validation_auroc": float(macro(auroc(validation.labels, model.predict(validation.signals))))}
+
+    schedule, n_items = fixed_steps(settings.steps, batch_size=settings.batch_size, averaging=settings.averaging,
+                                    learning_rate=settings.learning_rate, weight_decay=settings.weight_decay)
+    run = {"task": "finetune", "data": train.fingerprint(), "start": weights_digest(model),
+           **asdict(settings)} if checkpoints else None
+    averaged, history = fit(model, loss, n_items, schedule, seed=seed, checkpoints=checkpoints, run=run,
+                            rates=learning_rates(model, settings.input_share),
+                            validate=validate if validation is not None and len(validation) else None,
+                            description="fine-tuning")
+    assert isinstance(averaged, Classifier)
+    return averaged, history
+
+
+def classifier_of(embedder: Embedder, probe: LinearProbe, label_names: tuple[str, ...], *,
+                  dropout: float = 0.5) -> Classifier:
+    """Join an encoder and a linear probe into a classifier that gives the probe's logits.
+
+    Parameters
+    ----------
+    embedder : Embedder
+        Its encoder is copied.
+    probe : LinearProbe
+        Of the embedder's embeddings. Its head is linear, so that logits of windows have the mean that the embeddings'
+        mean gives.
+    label_names : tuple of str
+        One per output of the probe.
+    dropout : float
+        Before the linear layer, in training.
+
+    Returns
+    -------
+    Classifier
+        In eval mode.
+    """
+    model = Classifier(deepcopy(embedder.encoder), label_names, fs=embedder.fs, crop_len=embedder.crop_len,
+                       millivolts=float(embedder.millivolts), dropout=dropout)
+    norm, _, linear = model.head
+    assert isinstance(norm, nn.BatchNorm1d)
+    assert isinstance(linear, nn.Linear)
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    spread = torch.from_numpy(probe.standard.spread)
+    with torch.no_grad():
+        norm.running_mean.copy_(torch.from_numpy(probe.standard.mean))
+        norm.running_var.copy_(spread.square())
+        # What batch normalisation adds to the variance, taken back.
+        norm.weight.copy_((spread.square() + norm.eps).sqrt() / spread)
+        linear.weight.copy_(torch.from_numpy(probe.weight))
+        linear.bias.copy_(torch.from_numpy(probe.bias))
+    return model.eval()
+
+
+def learning_rates(model: nn.Module, input_share: float) -> Callable[[str], float]:
+    """Shares of the learning rate by a parameter's name: from `input_share` at the encoder's input to 1 at the head.
+
+    Depth is the place among the parameters of the innermost encoder around it, so that the streams of a dual-stream
+    encoder are alike.
+    """
+    encoders = [name for name, module in model.named_modules() if name and hasattr(module, "n_features")]
+    inside: dict[str, list[str]] = {}
+    for name, _ in model.named_parameters():
+        around = [encoder for encoder in encoders if name.startswith(f"{encoder}.")]
+        if around:
+            inside.setdefault(max(around, key=len), []).append(name)
+    shares = {name: input_share ** (1 - (N_DEPTHS * place // len(names)) / N_DEPTHS)
+              for names in inside.values() for place, name in enumerate(names)}
+    return lambda name: shares.get(name, 1.0)
+
+
+def check_fits(embedder: Embedder, data: ECGDataset) -> None:
+    """Raise EcgkitError where data have another rate than an encoder expects, or are shorter than its window."""
+    if data.fs != embedder.fs:
+        raise EcgkitError(f"{data.name}: {data.fs:g} Hz, and the encoder expects {embedder.fs:g} Hz; load the data "
+                          f"at fs={embedder.fs:g}")
+    if data.sig_len < embedder.crop_len:
+        raise EcgkitError(f"{data.name}: ECGs of {data.sig_len / data.fs:g} s are shorter than the encoder's window "
+                          f"of {embedder.crop_len / embedder.fs:g} s")
+
+
+def _pull(model: nn.Module, strength: float) -> Callable[[nn.Module], Tensor | float]:
+    """Half of the squared distance of a model's weights to those of `model` now, times `strength`."""
+    if not strength:
+        return lambda _: 0.0
+    start = [parameter.detach().clone() for parameter in model.parameters()]
+
+    def pull(moved: nn.Module) -> Tensor:
+        pairs = zip(moved.parameters(), start, strict=True)
+        return 0.5 * strength * torch.stack([(now - then).square().sum() for now, then in pairs]).sum()
+
+    return pull
+
+
+def _keep_statistics(model: nn.Module) -> None:
+    """Put batch normalisation in eval mode inside a model that the loop has put in training mode."""
+    for module in model.modules():
+        if isinstance(module, _BatchNorm):
+            module.eval()

@@ -1,0 +1,187 @@
+"""The methods of pretraining by name: the views that each compares, its loss, and the encoder it is made for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from ecgkit import losses
+from ecgkit.errors import EcgkitError
+from ecgkit.training import views
+from ecgkit.training.batches import Batch
+from ecgkit.training.learners import Heads, Predictive, Siamese, Streams
+from ecgkit.training.momentum import Momentum
+from ecgkit.training.views import NO_AUGMENT, Augment, ViewSettings
+
+#: What a loss gets: the learner's outputs, the batch, the temperature, and a generator for draws of its own.
+Loss = Callable[[Any, Batch, float, torch.Generator], Tensor]
+
+
+@dataclass(frozen=True)
+class Method:
+    """One way to learn without labels.
+
+    Parameters
+    ----------
+    about : str
+        What it is, and its paper.
+    views : callable
+        From a batch, `ViewSettings` and a generator to views `(n, ..., 12, crop_len)` in mV.
+    loss : callable
+        From the learner's outputs, the batch, the temperature and a generator to a scalar.
+    learner : callable
+        From an embedder and `Heads` to the module that maps views to what the loss compares.
+    items : {"recordings", "patients", "simulated patients"}
+        What batches are drawn from.
+    encoder : str
+        The encoder that it is made for.
+    temperature : float
+        Where its loss has one.
+    augment : Augment
+        Of its paper.
+    needs_labels : bool
+    """
+
+    about: str
+    views: Callable[[Batch, ViewSettings, torch.Generator], Tensor]
+    loss: Loss
+    learner: Callable[[Any, Heads], nn.Module] = Siamese
+    items: Literal["recordings", "patients", "simulated patients"] = "recordings"
+    encoder: str = "xresnet1d18"
+    temperature: float = 0.1
+    augment: Augment = NO_AUGMENT
+    needs_labels: bool = False
+
+
+@dataclass(frozen=True)
+class SimulatorTask:
+    """Supervised learning from the simulator's own truth, which `ecgkit.training.simulated` does."""
+
+    about: str
+    encoder: str = "xresnet1d18"
+
+
+#: Ingredients of `utah` that an ablation may leave out.
+INGREDIENTS = ("vcg", "blanking", "inter-lead", "inter-segment", "patients", "dual-stream")
+
+
+def utah(without: Collection[str] = ()) -> Method:
+    """The recipe of Dade et al. 2026 (10.1016/j.hroo.2026.01.016), whole or without some of its ingredients.
+
+    Two adjacent segments are turned and stretched as heart vectors (with the residual kept) and partially blanked,
+    each with its own draw; the limb leads and the chest leads of each go through a stream of their own, and pairs that
+    differ in the group of leads, or in the segment, are contrasted over the patients of the batch. The recipe's code
+    is not public: sizes and strengths are ours, and so is one projector shared by both streams.
+
+    Parameters
+    ----------
+    without : collection of str
+        Of `INGREDIENTS`. What stays is trained on the same windows:
+
+        * "vcg", "blanking": without that augmentation.
+        * "inter-lead": one embedding per segment, of all leads, instead of one for each group.
+        * "inter-segment": groups are contrasted within each segment only.
+        * "patients": another recording of the same patient is a negative.
+        * "dual-stream": one network sees each group with the other group's leads set to zero.
+
+    Raises
+    ------
+    EcgkitError
+        For an unknown ingredient, or without both contrasts.
+    """
+    unknown = [name for name in without if name not in INGREDIENTS]
+    if unknown:
+        raise EcgkitError(f"utah has no ingredient {unknown[0]!r} to leave out; it has {', '.join(INGREDIENTS)}")
+    if {"inter-lead", "inter-segment"} <= set(without):
+        raise EcgkitError("utah without both inter-lead and inter-segment contrasts nothing; leave out one of them")
+    dual, by_group = "dual-stream" not in without, "inter-lead" not in without
+    return Method(
+        "VCG augmentation, partial blanking, contrast of lead groups and segments (Dade et al. 2026)",
+        views.groups_of_segments if by_group and not dual else views.two_segments,
+        partial(_group_segment_loss, by_group=by_group, by_segment="inter-segment" not in without,
+                by_patient="patients" not in without),
+        learner=Streams if by_group and dual else Siamese,
+        encoder="dual_stream" if dual else "xresnet1d18",
+        augment=without_ingredients(Augment(mask=0, blank=0.5, fewest=4), without))
+
+
+def without_ingredients(augment: Augment, without: Collection[str]) -> Augment:
+    """Leave out the augmentations that an ablation of `utah` names."""
+    if "vcg" in without:
+        augment = replace(augment, angle=0, scale=1)
+    return replace(augment, blank=0) if "blanking" in without else augment
+
+
+def _group_segment_loss(z: Tensor, batch: Batch, temperature: float, generator: torch.Generator, *, by_group: bool,
+                        by_segment: bool, by_patient: bool) -> Tensor:
+    """Contrast `(n, segments, groups, d)`, or `(n, segments, d)` where there are no groups."""
+    z = z.transpose(1, 2) if by_group else z[:, None]
+    patients = batch.patients if by_patient else None
+    parts = [z] if by_segment else z.split(1, dim=2)
+    return torch.stack([losses.lead_segment_loss(part, patients, temperature) for part in parts]).mean()
+
+
+def _two(z: Tensor) -> tuple[Tensor, Tensor]:
+    """The two views of `(n, 2, d)`."""
+    return z[:, 0], z[:, 1]
+
+
+def _supcon(z: Tensor, batch: Batch, temperature: float, generator: torch.Generator) -> Tensor:
+    assert batch.labels is not None
+    return losses.supcon(z, batch.labels, temperature)
+
+
+#: Where views are leads, each step draws some, the same for the whole batch, and averages over all pairs of the views
+#: that they give; the encoder sees the recording with all other leads set to zero (see `leads_per_step`).
+METHODS: dict[str, Method | SimulatorTask] = {
+    "simclr": Method(
+        "NT-Xent of two augmented crops (SimCLR, Chen et al. 2020)", views.two_crops,
+        lambda z, batch, t, g: losses.nt_xent(z, t), augment=Augment()),
+    "cmsc": Method(
+        "adjacent segments of a patient are alike (CLOCS, Kiyasseh et al. 2021)", views.two_segments,
+        lambda z, batch, t, g: losses.cmsc(z, batch.patients, t)),
+    "cmlc": Method(
+        "leads of a patient are alike (CLOCS, Kiyasseh et al. 2021)", views.leads_of_crop,
+        lambda z, batch, t, g: losses.cmlc(z, batch.patients, t)),
+    "cmsmlc": Method(
+        "leads and adjacent segments of a patient are alike (CLOCS, Kiyasseh et al. 2021)", views.leads_of_segments,
+        lambda z, batch, t, g: losses.cmsmlc(z.transpose(1, 2), batch.patients, t)),
+    "pclr": Method(
+        "two ECGs of a patient are alike, segments where there is one ECG (PCLR, Diamant et al. 2022)",
+        views.patient_pairs, lambda z, batch, t, g: losses.pclr(z, batch.patients, t), items="patients"),
+    "3kg": Method(
+        "leads of two turned and stretched heart vectors are alike (3KG, Gopal et al. 2021)",
+        views.leads_of_augmentations, lambda z, batch, t, g: losses.three_kg(z, temperature=t),
+        augment=Augment(keep_residual=False, mask=0, blank=0.5)),
+    "supcon": Method(
+        "recordings are alike as far as their labels overlap (SupCon, Khosla et al. 2020)", views.two_crops, _supcon,
+        augment=Augment(), needs_labels=True),
+    "moco_v3": Method(
+        "each crop finds the other's slow embedding (MoCo v3, Chen, Xie & He 2021)", views.two_crops,
+        lambda out, batch, t, g: losses.moco_v3(*_two(out[0]), *_two(out[1]), t), learner=Momentum,
+        temperature=0.2, augment=Augment()),
+    "byol": Method(
+        "each crop predicts the other's slow embedding (BYOL, Grill et al. 2020)", views.two_crops,
+        lambda out, batch, t, g: losses.byol(*_two(out[0]), *_two(out[1])), learner=Momentum,
+        augment=Augment()),
+    "barlow": Method(
+        "the crops' correlation matrix is the identity (Barlow Twins, Zbontar et al. 2021)", views.two_crops,
+        lambda z, batch, t, g: losses.barlow_twins(*_two(z)), augment=Augment()),
+    "vicreg": Method(
+        "like crops, features that vary and differ (VICReg, Bardes, Ponce & LeCun 2022)", views.two_crops,
+        lambda z, batch, t, g: losses.vicreg(*_two(z)), augment=Augment()),
+    "cpc": Method(
+        "the context tells the steps to come (CPC, van den Oord et al. 2018; Mehari & Strodthoff 2022)",
+        views.one_crop, lambda out, batch, t, g: losses.cpc(out[0], out[1], temperature=t, generator=g),
+        learner=Predictive, encoder="cpc", temperature=1.0),
+    "utah": utah(),
+    "simulator": SimulatorTask("severities and intervals of endless simulated ECGs, supervised"),
+    "simulator_contrast": Method(
+        "two visits of a simulated patient are alike (PCLR's contrast without a recording)", views.patient_pairs,
+        lambda z, batch, t, g: losses.nt_xent(z, t), items="simulated patients"),
+}

@@ -1,0 +1,237 @@
+"""`pretrain`: an embedder that has learnt from ECGs without their labels, by one of `METHODS`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from ecgkit.datasets.base import ECGDataset, from_arrays
+from ecgkit.errors import EcgkitError
+from ecgkit.models.embedder import Embedder
+from ecgkit.models.encoders import build_encoder
+from ecgkit.simulator import Cohort
+from ecgkit.training.batches import PatientPairs, Recordings, SimulatedPairs, Source
+from ecgkit.training.checkpoint import weights_digest
+from ecgkit.training.learners import Heads
+from ecgkit.training.loop import Schedule, fit
+from ecgkit.training.methods import METHODS, Method, SimulatorTask, utah, without_ingredients
+from ecgkit.training.simulated import SimulatedSettings, pretrain_on_simulator
+from ecgkit.training.views import Augment, ViewSettings
+from ecgkit.training.watch import monitors, warn_if_collapsed
+
+
+@dataclass(frozen=True)
+class PretrainSettings:
+    """What pretraining needs beyond the data and the method.
+
+    Parameters
+    ----------
+    encoder : str, optional
+        A name of `ecgkit.models.ENCODERS`; None is the method's own.
+    encoder_options : dict
+        Passed to the encoder: widths, kernel size.
+    crop_seconds : float
+        Length of a view.
+    projection : int
+        Features of the space in which views are compared; the projector is thrown away afterwards.
+    temperature : float, optional
+        None is the method's own; methods whose loss has none pay no heed.
+    leads_per_step : int
+        Leads drawn for each batch by methods whose views are leads. A view is the recording with all other leads set
+        to zero, not the input of a single-lead network as in the papers: one encoder for all methods keeps the
+        comparison downstream fair.
+    without : tuple of str
+        Ingredients that `utah` leaves out (`ecgkit.training.methods.INGREDIENTS`).
+    augment : Augment, optional
+        None is the method's own.
+    momentum : float
+        Share of itself that the target of MoCo v3 and BYOL keeps at first; it rises to 1.
+    horizon : int
+        Future steps that CPC predicts.
+    fs : float
+        Sampling rate in Hz of simulated ECGs; where there are data, theirs holds.
+    simulated_per_epoch : int
+        Simulated ECGs (for the contrast, patients) that make an "epoch".
+    schedule : Schedule
+    """
+
+    encoder: str | None = None
+    encoder_options: dict[str, Any] = field(default_factory=dict)
+    crop_seconds: float = 2.5
+    projection: int = 128
+    temperature: float | None = None
+    leads_per_step: int = 2
+    without: tuple[str, ...] = ()
+    augment: Augment | None = None
+    momentum: float = 0.99
+    horizon: int = 12
+    fs: float = 100.0
+    simulated_per_epoch: int = 12_800
+    schedule: Schedule = field(default_factory=lambda: Schedule(epochs=40, batch_size=128, learning_rate=2e-3,
+                                                                weight_decay=1e-2, validate_every=5))
+
+    @property
+    def crop_len(self) -> int:
+        """Samples of a view."""
+        return round(self.crop_seconds * self.fs)
+
+
+def pretrain(data: ECGDataset | None, *, method: str = "utah", settings: PretrainSettings | None = None,
+             seed: int = 0, start: nn.Module | None = None, watch: ECGDataset | None = None,
+             checkpoints: str | Path | None = None, device: str = "cpu") -> tuple[Embedder, pd.DataFrame]:
+    """Pretrain an encoder.
+
+    Parameters
+    ----------
+    data : ECGDataset, optional
+        Whole recordings; labels are not looked at but by "supcon". The simulator's methods take its rate only, and
+        need none.
+    method : str
+        A key of `METHODS`.
+    settings : PretrainSettings, optional
+    seed : int
+        Of the initial weights, the batches, the views and, where they are simulated, the patients.
+    start : Embedder or Module, optional
+        An embedder or an encoder of the same kind, whose weights are copied; random weights without it.
+    watch : ECGDataset, optional
+        Labelled ECGs for the monitors, never trained on; without it they look at the training data.
+    checkpoints : path, optional
+        Folder in which an interrupted run is found again.
+    device : str
+        `cpu` or `cuda`.
+
+    Returns
+    -------
+    Embedder
+        In eval mode.
+    DataFrame
+        One row per epoch: `epoch`, `loss`, `learning_rate`, and every `schedule.validate_every` epochs what
+        `ecgkit.training.watch.monitors` sees (for "simulator", in the last row only). A collapse is said as a
+        RuntimeWarning at the end.
+
+    Raises
+    ------
+    EcgkitError
+        For an unknown method or ingredient, data that are missing, too short or without the labels that the method
+        needs, another rate to watch, or a start of another kind.
+    """
+    settings = settings or PretrainSettings()
+    if data is not None:
+        settings = replace(settings, fs=data.fs)
+    chosen = _choose(method, settings, start)
+    watched = _watched(watch, data, settings, seed)
+    if isinstance(chosen, SimulatorTask):
+        embedder, history = _on_simulator(chosen, settings, seed, checkpoints, device)
+        history = history.join(pd.DataFrame(monitors(embedder, watched), index=history.index[-1:]))
+        warn_if_collapsed(history, method)
+        return embedder, history
+
+    source = _source(chosen, data, settings, seed)
+    learner = _learner(chosen, source, settings, seed, start).to(device)
+    how = ViewSettings(settings.crop_len, settings.fs, chosen.augment, settings.leads_per_step)
+
+    def loss(model: nn.Module, items: Tensor, generator: torch.Generator) -> Tensor:
+        batch = source(items, generator).to(device)
+        return chosen.loss(model(chosen.views(batch, how, generator)), batch, chosen.temperature, generator)
+
+    def validate(model: nn.Module) -> dict[str, float]:
+        return monitors(_embedder(model), watched)
+
+    run = {"task": "pretrain", "method": method, "start": weights_digest(learner),
+           "data": data.fingerprint() if data is not None else None,
+           "watch": watch.fingerprint() if watch is not None else None, **asdict(settings)} if checkpoints else None
+    averaged, history = fit(learner, loss, len(source), settings.schedule, seed=seed, validate=validate,
+                            checkpoints=checkpoints, run=run, description=f"pretraining by {method}")
+    warn_if_collapsed(history, method)
+    return _embedder(averaged), history
+
+
+def _choose(name: str, settings: PretrainSettings, start: nn.Module | None) -> Method | SimulatorTask:
+    """The method of a run, as the settings change it."""
+    if name not in METHODS:
+        raise EcgkitError(f"no method {name!r}; choose from {', '.join(METHODS)}")
+    if settings.without and name != "utah":
+        raise EcgkitError(f"{name} has no ingredients to leave out ({', '.join(settings.without)}); only utah has")
+    chosen = utah(settings.without) if name == "utah" else METHODS[name]
+    if isinstance(chosen, SimulatorTask):
+        if start is not None:
+            raise EcgkitError(f"{name} starts from random weights; leave out start, or take simulator_contrast")
+        return chosen
+    if "dual-stream" in settings.without and settings.encoder == "dual_stream":
+        raise EcgkitError("utah without dual-stream cannot have the encoder dual_stream; choose another encoder")
+    augment = chosen.augment if settings.augment is None else without_ingredients(settings.augment, settings.without)
+    temperature = chosen.temperature if settings.temperature is None else settings.temperature
+    return replace(chosen, encoder=settings.encoder or chosen.encoder, temperature=temperature, augment=augment)
+
+
+def _source(chosen: Method, data: ECGDataset | None, settings: PretrainSettings, seed: int) -> Source:
+    if chosen.items == "simulated patients":
+        return SimulatedPairs(Cohort(seed=seed, fs=settings.fs, seconds=settings.crop_seconds, visits=2),
+                              settings.simulated_per_epoch)
+    if data is None:
+        raise EcgkitError(f"no data, but this method learns from recordings: {chosen.about}")
+    if chosen.needs_labels and not data.label_names:
+        raise EcgkitError(f"{data.name}: has no labels, but this method learns from them: {chosen.about}")
+    return PatientPairs(data) if chosen.items == "patients" else Recordings(data)
+
+
+def _learner(chosen: Method, source: Source, settings: PretrainSettings, seed: int,
+             start: nn.Module | None) -> nn.Module:
+    """The embedder with the heads of the method."""
+    batch_size = min(settings.schedule.batch_size, len(source))
+    heads = Heads(settings.projection, settings.horizon, settings.momentum,
+                  n_steps=settings.schedule.epochs * (len(source) // max(batch_size, 1)))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        encoder = build_encoder(chosen.encoder, **settings.encoder_options)
+        if start is not None:
+            try:
+                encoder.load_state_dict((start.encoder if isinstance(start, Embedder) else start).state_dict())
+            except RuntimeError:
+                raise EcgkitError(f"the encoder to start from is no {chosen.encoder} of the same size") from None
+        embedder = Embedder(encoder, fs=settings.fs, crop_len=settings.crop_len,
+                            millivolts=float(source.sample().std()) or 1.0)
+        return chosen.learner(embedder, heads)
+
+
+def simulated_settings(settings: PretrainSettings, encoder: str = "xresnet1d18") -> SimulatedSettings:
+    """What the method "simulator" tells `pretrain_on_simulator`: all thirty diseases, and the superclasses too."""
+    return SimulatedSettings(
+        encoder=settings.encoder or encoder, encoder_options=settings.encoder_options, fs=settings.fs,
+        crop_seconds=settings.crop_seconds, finer=True, superclass_weight=0.3,
+        ecgs_per_epoch=settings.simulated_per_epoch, schedule=settings.schedule)
+
+
+def _on_simulator(chosen: SimulatorTask, settings: PretrainSettings, seed: int, checkpoints: str | Path | None,
+                  device: str) -> tuple[Embedder, pd.DataFrame]:
+    """Hand over to `pretrain_on_simulator`, and put its encoder and its scale into an embedder."""
+    model, history = pretrain_on_simulator(simulated_settings(settings, chosen.encoder), seed=seed,
+                                           checkpoints=checkpoints, device=device)
+    embedder = Embedder(model.encoder, fs=model.fs, crop_len=model.crop_len, millivolts=float(model.millivolts))
+    return embedder.to(device).eval(), history
+
+
+def _watched(watch: ECGDataset | None, data: ECGDataset | None, settings: PretrainSettings, seed: int) -> ECGDataset:
+    """What the monitors look at: the ECGs given, else the training data without labels, else simulated ones."""
+    for given in (data, watch):
+        if given is not None and (given.fs != settings.fs or given.sig_len < settings.crop_len):
+            raise EcgkitError(f"{given.name}: ECGs of {given.sig_len / given.fs:g} s at {given.fs:g} Hz give no views "
+                              f"of {settings.crop_seconds:g} s at {settings.fs:g} Hz; lower crop_seconds or resample")
+    if watch is not None:
+        return watch
+    if data is not None:
+        return data.with_labels(())
+    signals = Cohort(seed=seed, fs=settings.fs, seconds=2 * settings.crop_seconds).signals(range(256))
+    return from_arrays(signals, np.empty((len(signals), 0)), (), settings.fs, name="simulated ECGs")
+
+
+def _embedder(learner: nn.Module) -> Embedder:
+    embedder = learner.get_submodule("embedder")
+    assert isinstance(embedder, Embedder)
+    return embedder

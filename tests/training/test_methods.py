@@ -1,0 +1,153 @@
+"""Tests of the methods: each learns, gradients reach its encoder, and each ingredient of `utah` matters."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from ecgkit.errors import EcgkitError
+from ecgkit.leads import from_independent
+from ecgkit.losses import cmlc, cmsc, view_pair_loss
+from ecgkit.models.embedder import Embedder
+from ecgkit.models.encoders import build_encoder
+from ecgkit.training.batches import Batch
+from ecgkit.training.learners import Heads, Predictive, Siamese, Streams
+from ecgkit.training.methods import INGREDIENTS, METHODS, Method, utah, without_ingredients
+from ecgkit.training.views import Augment, ViewSettings
+
+OPTIONS = {"xresnet1d18": {"widths": [8, 8, 8, 8]}, "dual_stream": {"widths": [8, 8, 8, 8]},
+           "cpc": {"width": 8, "hidden": 8}}
+CONTRASTS = [name for name, method in METHODS.items() if isinstance(method, Method)]
+HOW = {"crop_len": 100, "fs": 100.0}
+
+
+def batch(items: str = "recordings") -> Batch:
+    """Eight ECGs, of which each two are of one patient; or eight patients of two ECGs."""
+    noise = np.random.default_rng(0).normal(size=(8, 2, 8, 250))
+    x = torch.from_numpy(from_independent(noise).astype(np.float32))
+    if items == "recordings":
+        labels = torch.eye(4, dtype=torch.uint8).repeat(2, 1)
+        return Batch(x[:, 0], torch.arange(8) // 2, labels)
+    return Batch(x, torch.arange(8), alone=torch.arange(8) == 3)
+
+
+def learner(method: Method, seed: int = 0) -> nn.Module:
+    torch.manual_seed(seed)
+    encoder = build_encoder(method.encoder, **OPTIONS[method.encoder])
+    return method.learner(Embedder(encoder, fs=100, crop_len=100), Heads(projection=16, horizon=3, n_steps=4))
+
+
+def loss_of(method: Method, model: nn.Module) -> Tensor:
+    source = torch.Generator().manual_seed(0)
+    items = batch(method.items)
+    seen = method.views(items, ViewSettings(**HOW, augment=method.augment), source)
+    return method.loss(model(seen), items, method.temperature, source)
+
+
+def test_every_method_says_what_it_is() -> None:
+    assert set(METHODS) == {"simclr", "cmsc", "cmlc", "cmsmlc", "pclr", "3kg", "supcon", "moco_v3", "byol", "barlow",
+                            "vicreg", "cpc", "utah", "simulator", "simulator_contrast"}
+    assert len({method.about for method in METHODS.values()}) == len(METHODS)
+
+
+@pytest.mark.parametrize("name", CONTRASTS)
+def test_gradients_reach_the_encoder_and_the_loss_falls_on_one_batch(name: str) -> None:
+    method = METHODS[name]
+    model = learner(method)
+    optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=1e-3)
+    values = []
+    for taken in range(12):
+        value = loss_of(method, model)
+        optimizer.zero_grad()
+        value.backward()
+        if taken == 1:  # the residual branches start with a gain of zero
+            silent = [key for key, p in model.embedder.encoder.named_parameters() if p.grad is None or not p.grad.any()]
+            assert not silent
+        optimizer.step()
+        values.append(value.item())
+    assert np.isfinite(values).all()
+    assert min(values[-3:]) < values[0]
+
+
+def test_every_ingredient_of_utah_changes_the_loss() -> None:
+    values = {without: loss_of(method := utah((without,) if without else ()), learner(method)).item()
+              for without in ("", *INGREDIENTS)}
+    assert np.isfinite(list(values.values())).all()
+    assert len(set(values.values())) == len(INGREDIENTS) + 1, values
+
+
+@pytest.mark.parametrize("without", [left for n in (2, 3) for left in combinations(INGREDIENTS, n)
+                                     if not {"inter-lead", "inter-segment"} <= set(left)])
+def test_several_ingredients_may_be_left_out_together(without: tuple[str, ...]) -> None:
+    method = utah(without)
+    assert torch.isfinite(loss_of(method, learner(method)))
+
+
+def test_utah_contrasts_groups_within_segments_and_segments_within_groups() -> None:
+    z, items = torch.randn(8, 2, 2, 5, generator=torch.Generator().manual_seed(0)), batch()
+    source = torch.Generator()
+    pairs = [z[:, 0], z[:, 1], z[:, :, 0], z[:, :, 1]]
+    each = [view_pair_loss(pair, items.patients).item() for pair in pairs]
+    assert utah().loss(z, items, 0.1, source).item() == pytest.approx(np.mean(each), rel=1e-5)
+    assert utah(["inter-segment"]).loss(z, items, 0.1, source).item() == pytest.approx(np.mean(each[:2]), rel=1e-5)
+    assert utah(["inter-lead"]).loss(z[:, :, 0], items, 0.1, source).item() == pytest.approx(
+        cmsc(z[:, :, 0], items.patients).item(), rel=1e-5)
+    assert utah(["inter-segment", "patients"]).loss(z[:, :1], items, 0.1, source).item() == pytest.approx(
+        cmlc(z[:, 0]).item(), rel=1e-5)
+
+
+def test_streams_see_their_own_leads_and_groups_as_views_have_the_same_shape() -> None:
+    full, single = utah(), utah(["dual-stream"])
+    source = torch.Generator().manual_seed(0)
+    items, how = batch(), ViewSettings(**HOW)
+    streams, views = learner(full).eval(), learner(single).eval()
+    assert isinstance(streams, Streams)
+    assert isinstance(views, Siamese)
+    x = full.views(items, how, source)
+    z = streams(x)
+    assert z.shape == views(single.views(items, how, source)).shape == (8, 2, 2, 16)
+    x[:, :, 6:] = 0
+    again = streams(x)
+    assert again[:, :, 0].equal(z[:, :, 0])
+    assert not again[:, :, 1].isclose(z[:, :, 1]).all()
+
+
+def test_an_ablation_also_holds_for_augmentations_of_ones_own() -> None:
+    own = Augment(gain=0.3, blank=0.2)
+    assert without_ingredients(own, ["vcg"]) == Augment(gain=0.3, blank=0.2, angle=0, scale=1)
+    assert without_ingredients(own, ["blanking"]) == Augment(gain=0.3)
+    assert without_ingredients(own, ["patients"]) == own
+
+
+@pytest.mark.parametrize(("without", "message"), [
+    (["colour"], "utah has no ingredient 'colour' to leave out; it has vcg, blanking"),
+    (["inter-lead", "inter-segment"], "contrasts nothing; leave out one of them")])
+def test_an_ablation_that_makes_no_sense_is_told(without: list[str], message: str) -> None:
+    with pytest.raises(EcgkitError, match=message):
+        utah(without)
+
+
+@pytest.mark.parametrize("kind", [Streams, Predictive])
+def test_an_encoder_that_lacks_what_the_method_needs_is_told(kind) -> None:
+    embedder = Embedder(build_encoder("xresnet1d18", widths=[8, 8, 8, 8]), fs=100, crop_len=100)
+    with pytest.raises(EcgkitError, match="the encoder xresnet1d18 has no .*; choose"):
+        kind(embedder, Heads())
+
+
+@pytest.mark.parametrize("name", ["cpc", "s4d"])
+def test_predictions_of_cpc_do_not_see_the_future(name: str) -> None:
+    options = OPTIONS["cpc"] if name == "cpc" else {}
+    model = Predictive(Embedder(build_encoder(name, **options), fs=100, crop_len=100), Heads(horizon=3)).eval()
+    x = torch.randn(2, 12, 100, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        predictions, steps = model(x)
+        x[..., 60:] = 0
+        changed, _ = model(x)
+    assert predictions.shape == (*steps.shape[:2], 3, steps.shape[2])
+    before = 60 * steps.shape[1] // 100
+    torch.testing.assert_close(changed[:, :before], predictions[:, :before], atol=1e-5, rtol=1e-4)
+    assert not changed[:, before:].isclose(predictions[:, before:]).all()
