@@ -6,7 +6,7 @@ once; a script saves it with `Figure.savefig`, and nothing is left to close.
 
 from ecgkit.figures.augmentations import augmentation_gallery
 from ecgkit.figures.cohort import age_sex, confusion_map, cooccurrence_map
-from ecgkit.figures.curves import interval_plot, reliability_diagram, roc_curves, training_curve
+from ecgkit.figures.curves import interval_plot, pretraining_curves, reliability_diagram, roc_curves, training_curve
 from ecgkit.figures.ecg_paper import gallery, plot_ecg
 from ecgkit.figures.efficiency import label_efficiency
 from ecgkit.figures.embedding import embedding_map
@@ -14,6 +14,6 @@ from ecgkit.figures.style import PALETTE, STYLE, styled
 
 __all__ = [
     "PALETTE", "STYLE", "age_sex", "augmentation_gallery", "confusion_map", "cooccurrence_map", "embedding_map",
-    "gallery", "interval_plot", "label_efficiency", "plot_ecg", "reliability_diagram", "roc_curves", "styled",
-    "training_curve",
+    "gallery", "interval_plot", "label_efficiency", "plot_ecg", "pretraining_curves", "reliability_diagram",
+    "roc_curves", "styled", "training_curve",
 ]

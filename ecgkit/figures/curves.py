@@ -46,6 +46,38 @@ def training_curve(history: pd.DataFrame) -> Figure:
     return figure
 
 
+#: What pretraining is watched by, and what each panel calls it.
+WATCHED = {"loss": "loss", "alignment": "alignment", "uniformity": "uniformity", "effective_rank": "effective rank",
+           "knn": "kNN accuracy"}
+
+
+@styled
+def pretraining_curves(history: pd.DataFrame) -> Figure:
+    """Loss and collapse monitors over epochs, a panel each; an empty figure says that nothing was trained.
+
+    Parameters
+    ----------
+    history : DataFrame
+        `epoch` and the columns of `WATCHED` that there are, nan between looks; without rows for an untrained encoder.
+    """
+    if not len(history):
+        figure = Figure(figsize=(WIDTH, 0.8))
+        figure.text(0.5, 0.5, "This encoder was not trained.", ha="center", va="center", color=GREY)
+        return figure
+    names = [name for name in WATCHED if name in history and history[name].notna().any()]
+    figure = Figure(figsize=(WIDTH, 2 * -(-len(names) // 3)), layout="constrained")
+    axes = figure.subplots(-(-len(names) // 3), 3, squeeze=False).ravel()
+    for ax, name in zip(axes, names, strict=False):
+        seen = history[["epoch", name]].dropna()
+        ax.plot(seen["epoch"], seen[name], color=PALETTE[0], marker="o" if len(seen) < 12 else None, markersize=3)
+        ax.set(xlabel="epoch", title=WATCHED[name])
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
+        ax.grid(axis="y", color=FAINT, linewidth=0.6)
+    for ax in axes[len(names):]:
+        ax.set_axis_off()
+    return figure
+
+
 @styled
 def roc_curves(y_true: Any, y_score: Any, label_names: Sequence[str], patient_id: Any, *, n_boot: int = 200,
                seed: int = 0) -> Figure:

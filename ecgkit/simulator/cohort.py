@@ -56,9 +56,10 @@ class Cohort:
     noise : float
         Factor of the noise at the electrodes; 0 none.
     finer : bool
-        Whether patients may also have the eighteen finer diseases (`ecgkit.simulator.FINER_EDITS`). Who they are, what
-        they have of the twelve, and the noise stay the same; sinus rates spread wider. How common diseases are is
-        plausible, not measured, and no cardiologist has reviewed what the finer ones change in an ECG.
+        Whether patients may also have the eighteen finer diseases (`ecgkit.simulator.FINER_EDITS`), and differ more
+        in waves, axes and sinus rates, for pretraining. Age, sex, what they have of the twelve, and the noise stay the
+        same. How common diseases are is plausible, not measured, and no cardiologist has reviewed what the finer ones
+        change in an ECG.
 
     Raises
     ------

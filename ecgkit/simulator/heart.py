@@ -53,12 +53,15 @@ class Variation:
         Milliseconds by which each wavelet comes later.
     tempo : ndarray, shape (n, n_slots)
         Factor of all times of a wavelet: slower conduction, longer repolarisation.
+    shift : ndarray, shape (n, n_slots, 3), or 0
+        Millivolts added to each wavelet's X, Y, Z.
     """
 
     gain: NDArray[np.float64]
     width: NDArray[np.float64]
     delay: NDArray[np.float64]
     tempo: NDArray[np.float64]
+    shift: NDArray[np.float64] | float = 0.0
 
     @classmethod
     def none(cls, n: int) -> Variation:
@@ -112,7 +115,8 @@ def wavelets(severity: NDArray[np.float64], variation: Variation) -> Wavelets:
     table = BASE + move
     return Wavelets(start=table[..., 0] * variation.tempo + variation.delay,
                     width=table[..., 1] * variation.tempo * variation.width,
-                    vector=table[..., 2:] * kept[..., None] * variation.gain, span=_spans(n_edits))
+                    vector=table[..., 2:] * kept[..., None] * variation.gain + variation.shift * kept[..., None],
+                    span=_spans(n_edits))
 
 
 def heart_vector(hearts: Wavelets, beats: Beats, fs: float, sig_len: int) -> NDArray[np.float32]:

@@ -64,6 +64,14 @@ LEAST_SEVERITY = 0.10
 LEAST_FIBRILLATION = 0.85
 #: Voltages of recordings of PTB-XL relative to Dower's torso, I, II, V1 to V6: V2 and V3 lie nearest the heart.
 USUAL_GAIN = np.array([1.2, 1.0, 1.05, 1.5, 1.4, 1.25, 1.15, 1.1])
+#: Degrees by which the heart is turned about each axis, at most; the wider one goes with the finer diseases.
+ROTATION, WIDER_ROTATION = 20, 30
+#: Factor by which patients of a cohort with the finer diseases differ more in their waves. Real ECGs vary more than a
+#: few wavelets do, and a network that has seen too little variety calls every real ECG ill.
+WIDER_SPREAD = 1.7
+#: Standard deviation in millivolts, `(n_slots, 1)`, of what is added to X, Y and Z of the normal wavelets there.
+SHIFTS = 1.3 * np.array([[{"P1": 0.012, "P2": 0.012, "Q": 0.08, "R": 0.12, "S": 0.12, "T": 0.05,
+                           "T2": 0.02}.get(slot, 0.0)] for slot in SLOTS])
 #: Sinus rates of men: mean, spread, bounds, per minute; the wider ones go with the finer diseases.
 SINUS_RATE = (70, 11, 45, 115)
 WIDER_SINUS_RATE = (71, 14, 42, 140)
@@ -122,15 +130,16 @@ def examine(keyed: Keyed, ids: NDArray[np.int64], visits: int, amount: float, *,
     amount : float
         How much patients differ: 1 as in life, 0 the standard torso, the catalogue's wavelets and a regular 60/min.
     finer : bool
-        Whether patients may also have the finer diseases, and their sinus rates spread wider. All else stays as it is.
+        Whether patients may also have the finer diseases, and differ more: in their waves, axes and sinus rates.
     """
     patient, visit = ids // visits, ids % visits
     age = np.clip(60 + 17 * keyed.normal("age", patient, 1)[:, 0], 18, 95)
     sex = (keyed.uniform("sex", patient, 1)[:, 0] < 0.48).astype(np.int64)
     return Examination(
-        ids, age, sex, _severity(keyed, patient, visit, ids, age, sex, finer), _field(keyed, patient, age, sex, amount),
-        _variation(keyed, patient, ids, amount), _heart_rate(keyed, patient, ids, sex, amount, finer),
-        _variability(keyed, ids, age, amount), _ectopy(keyed, ids) * (amount > 0),
+        ids, age, sex, _severity(keyed, patient, visit, ids, age, sex, finer),
+        _field(keyed, patient, age, sex, amount, finer), _variation(keyed, patient, ids, amount, finer),
+        _heart_rate(keyed, patient, ids, sex, amount, finer), _variability(keyed, ids, age, amount),
+        _ectopy(keyed, ids) * (amount > 0),
         keyed.uniform("respiration", ids, 1, 0.18, 0.32)[:, 0],
         amount * keyed.uniform("breath depth", ids, 1, 0.01, 0.08)[:, 0])
 
@@ -166,30 +175,34 @@ def _drawn(keyed: Keyed, stream: str, prevalence: Mapping[str, tuple[float, floa
 
 
 def _field(keyed: Keyed, patient: NDArray[np.int64], age: NDArray[np.float64], sex: NDArray[np.int64],
-           amount: float) -> NDArray[np.float64]:
-    """Lead field, `(n, 8, 3)`: the heart turned by up to 20 degrees about each axis, and gains of the leads.
+           amount: float, finer: bool) -> NDArray[np.float64]:
+    """Lead field, `(n, 8, 3)`: the heart turned about each axis, and gains of the leads.
 
     The axis turns left with age, and women's voltages are a little lower.
     """
-    degrees = keyed.uniform("rotation", patient, 3, -20, 20)
+    most = WIDER_ROTATION if finer else ROTATION
+    degrees = keyed.uniform("rotation", patient, 3, -most, most)
     degrees[:, 0] -= 0.2 * (age - 60)
     gain = np.exp(0.18 * keyed.normal("gain", patient, 1) + 0.12 * keyed.normal("lead gain", patient, 8))
     gain *= np.where(sex == 1, 0.93, 1.03)[:, None] * USUAL_GAIN
     return lead_field(amount * degrees, gain**amount)
 
 
-def _variation(keyed: Keyed, patient: NDArray[np.int64], ids: NDArray[np.int64], amount: float) -> Variation:
+def _variation(keyed: Keyed, patient: NDArray[np.int64], ids: NDArray[np.int64], amount: float,
+               finer: bool) -> Variation:
     """How patients' wavelets differ from the catalogue's, and a little from visit to visit."""
     n, slots = len(patient), len(SLOTS)
-    wavelet = 0.14 * keyed.normal("wavelet", patient, slots) + 0.05 * keyed.normal("wavelet today", ids, slots)
-    component = 0.08 * keyed.normal("component", patient, 3 * slots).reshape(n, slots, 3)
-    repolarisation = 0.15 * keyed.normal("T gain", patient, 1) * IS_REPOLARISATION
+    spread = WIDER_SPREAD if finer else 1.0
+    wavelet = spread * 0.14 * keyed.normal("wavelet", patient, slots) + 0.05 * keyed.normal("wavelet today", ids, slots)
+    component = spread * 0.08 * keyed.normal("component", patient, 3 * slots).reshape(n, slots, 3)
+    repolarisation = spread * 0.15 * keyed.normal("T gain", patient, 1) * IS_REPOLARISATION
     gain = np.exp(amount * (wavelet[..., None] + component + repolarisation[..., None]))
-    width = np.exp(amount * 0.06 * np.clip(keyed.normal("width", patient, slots), -2, 2) * ~IS_PLATEAU)
+    width = np.exp(spread * amount * 0.06 * np.clip(keyed.normal("width", patient, slots), -2, 2) * ~IS_PLATEAU)
     pr, qrs, qt = np.clip(keyed.normal("tempo", patient, 3), -2, 2).T[..., None]
     delay = amount * -14.0 * pr * IS_ATRIAL
-    tempo = 1 + amount * (0.05 * qrs * IS_DEPOLARISATION + 0.03 * qt * IS_REPOLARISATION)
-    return Variation(gain, width, delay, tempo)
+    tempo = 1 + amount * (spread * 0.05 * qrs * IS_DEPOLARISATION + spread * 0.03 * qt * IS_REPOLARISATION)
+    shift = amount * SHIFTS * keyed.normal("shift", patient, 3 * slots).reshape(n, slots, 3) if finer else 0.0
+    return Variation(gain, width, delay, tempo, shift)
 
 
 def _heart_rate(keyed: Keyed, patient: NDArray[np.int64], ids: NDArray[np.int64], sex: NDArray[np.int64],

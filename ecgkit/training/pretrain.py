@@ -152,6 +152,31 @@ def pretrain(data: ECGDataset | None, *, method: str = "utah", settings: Pretrai
     return _embedder(averaged), history
 
 
+def untrained(data: ECGDataset, *, settings: PretrainSettings | None = None, seed: int = 0) -> Embedder:
+    """An encoder with random weights: the control that every method must beat (Berger et al. 2026).
+
+    Parameters
+    ----------
+    data : ECGDataset
+        Gives rate and scale.
+    settings : PretrainSettings, optional
+        Of which encoder and window are taken.
+    seed : int
+        Of the weights.
+
+    Returns
+    -------
+    Embedder
+        In eval mode.
+    """
+    settings = replace(settings or PretrainSettings(), fs=data.fs)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        encoder = build_encoder(settings.encoder or "xresnet1d18", **settings.encoder_options)
+    scale = float(data.batch(slice(0, 1024)).std()) or 1.0
+    return Embedder(encoder, fs=data.fs, crop_len=settings.crop_len, millivolts=scale).eval()
+
+
 def _choose(name: str, settings: PretrainSettings, start: nn.Module | None) -> Method | SimulatorTask:
     """The method of a run, as the settings change it."""
     if name not in METHODS:

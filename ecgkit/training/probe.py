@@ -16,6 +16,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from ecgkit.datasets.splits import assign_folds
 from ecgkit.errors import EcgkitError
+from ecgkit.models.classifier import Classifier
 from ecgkit.training.loop import Schedule, fit
 
 #: Embeddings, `(n, n_features)`.
@@ -26,6 +27,8 @@ STRENGTHS = (1e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)
 #: Where the labelled ECGs are too few to choose a strength among themselves.
 FALLBACK = 1e-2
 N_FOLDS = 5
+#: Spread of what a prior says, beside features of spread 1.
+PRIOR_SCALE = 5.0
 #: A feature whose spread is this small beside its mean is constant up to rounding.
 _CONSTANT = 1e-6
 
@@ -85,7 +88,8 @@ class LinearProbe:
 
 
 def linear_probe(features: Features, labels: NDArray[np.uint8], *, groups: ArrayLike, seed: int,
-                 standard: Standard | None = None, strengths: Sequence[float] = STRENGTHS) -> LinearProbe:
+                 standard: Standard | None = None, prior: NDArray[np.float64] | None = None,
+                 strengths: Sequence[float] = STRENGTHS) -> LinearProbe:
     """Fit a linear probe: an L2-penalised logistic regression for each label.
 
     One strength of the penalty serves all labels. It is the one with the least log-loss, in the mean over labels, of
@@ -105,6 +109,9 @@ def linear_probe(features: Features, labels: NDArray[np.uint8], *, groups: Array
         Of the folds.
     standard : Standard, optional
         Better that of all ECGs, labelled or not; by default that of `features`.
+    prior : ndarray, shape (n_labels, n_features), optional
+        What is believed of each label beforehand (`prior_of`): the penalty then hardly holds back weights along this
+        direction. The prior knows nothing of these labels, and its length and sign are learnt from them.
     strengths : sequence of float
         Values of C to choose from.
 
@@ -126,28 +133,66 @@ def linear_probe(features: Features, labels: NDArray[np.uint8], *, groups: Array
         raise EcgkitError(f"strengths {tuple(strengths)}: give at least one, all above 0")
     standard = standard or Standard.of(features)
     x, y = standard(features), np.asarray(labels, dtype=bool)
-    strength = _best_strength(x, y, patients, sorted(strengths), seed)
+    if prior is not None and prior.shape != (y.shape[1], x.shape[1]):
+        raise EcgkitError(f"a prior of shape {prior.shape}; expected {(y.shape[1], x.shape[1])}")
+    # One more feature for each label: what the prior says of it, large, so that its weight is hardly penalised.
+    seen = [x if prior is None else np.column_stack([x, PRIOR_SCALE * x @ direction])
+            for direction in (y.T if prior is None else prior)]
+    strength = _best_strength(seen, y, patients, sorted(strengths), seed)
     weight, bias = np.zeros((y.shape[1], x.shape[1])), np.empty(y.shape[1])
     for k, truth in enumerate(y.T):
         if truth.all() or not truth.any():
             # Half an ECG of the other class (Haldane 1956, Anscombe 1956), since a certain answer has no logit.
             bias[k] = np.log((truth.sum() + 0.5) / ((~truth).sum() + 0.5))
         else:
-            weight[k], bias[k] = next(_path(x, truth, [strength]))
+            found, bias[k] = next(_path(seen[k], truth, [strength]))
+            weight[k] = found if prior is None else found[:-1] + PRIOR_SCALE * found[-1] * prior[k]
     return LinearProbe(standard, weight, bias, strength)
 
 
-def _best_strength(x: NDArray[np.float64], y: NDArray[np.bool_], patients: NDArray[np.object_],
+def prior_of(classifier: Classifier, label_names: Sequence[str], standard: Standard,
+             features: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Directions in which a classifier on the same encoder sees some labels.
+
+    Parameters
+    ----------
+    classifier : Classifier
+        Such as one taught by the simulator.
+    label_names : sequence of str
+        Among the classifier's.
+    standard : Standard
+        Of the embeddings.
+    features : ndarray, shape (n, n_features)
+        Embeddings, labelled or not, over which the classifier's logits are given unit spread.
+
+    Returns
+    -------
+    ndarray, shape (n_labels, n_features)
+        On standardised features.
+    """
+    norm, linear = classifier.head[0], classifier.head[-1]
+    assert isinstance(norm, nn.BatchNorm1d)
+    assert isinstance(linear, nn.Linear)
+    assert norm.running_var is not None
+    scale = (norm.weight / (norm.running_var + norm.eps).sqrt()).detach().double().cpu().numpy()
+    rows = [classifier.label_names.index(name) for name in label_names]
+    weight = linear.weight.detach().double().cpu().numpy()[rows] * scale * standard.spread
+    spread = (standard(features) @ weight.T).std(axis=0)
+    return weight / np.where(spread > 0, spread, 1.0)[:, None]
+
+
+def _best_strength(seen: Sequence[NDArray[np.float64]], y: NDArray[np.bool_], patients: NDArray[np.object_],
                    strengths: Sequence[float], seed: int) -> float:
     if len(strengths) == 1:
         return strengths[0]
     fold = assign_folds(patients, y, n_folds=N_FOLDS, seed=seed)
     # A label that is in two folds, and missing in two, has both classes outside of any one fold.
-    chosen_by = [truth for truth in y.T if min(len(set(fold[truth])), len(set(fold[~truth]))) > 1]
+    chosen_by = [(x, truth) for x, truth in zip(seen, y.T, strict=True)
+                 if min(len(set(fold[truth])), len(set(fold[~truth]))) > 1]
     if not chosen_by:
         return FALLBACK
     losses = np.zeros(len(strengths))
-    for truth in chosen_by:
+    for x, truth in chosen_by:
         logits = np.empty((len(strengths), len(x)))
         for held_out in range(1, N_FOLDS + 1):
             inside, outside = fold == held_out, fold != held_out

@@ -20,11 +20,12 @@ from ecgkit.datasets.base import ECGDataset
 from ecgkit.datasets.subsets import FRACTIONS
 from ecgkit.errors import EcgkitError
 from ecgkit.evaluation import auroc, macro
+from ecgkit.models.classifier import Classifier
 from ecgkit.models.embedder import Embedder
 from ecgkit.progress import track
 from ecgkit.training.checkpoint import run_file, weights_digest
 from ecgkit.training.finetune import FinetuneSettings, check_fits, finetune
-from ecgkit.training.probe import HeadSettings, LinearProbe, Standard, frozen_head, linear_probe
+from ecgkit.training.probe import HeadSettings, LinearProbe, Standard, frozen_head, linear_probe, prior_of
 from ecgkit.training.supervised import SupervisedSettings, train_classifier
 
 #: What is trained on the labels, and what else it knows.
@@ -81,7 +82,7 @@ class StudySettings:
 
 def label_study(data: ECGDataset, embedder: Embedder | None, *, mode: str, folder: str | Path,
                 fractions: Iterable[float] = FRACTIONS, seeds_low: int = 5, seeds_high: int = 3,
-                settings: StudySettings | None = None, progress: str = "label study",
+                settings: StudySettings | None = None, taught: Classifier | None = None, progress: str = "label study",
                 device: str = "cpu") -> pd.DataFrame:
     """Train on fractions of the labels, and predict validation and test ECGs each time.
 
@@ -107,6 +108,9 @@ def label_study(data: ECGDataset, embedder: Embedder | None, *, mode: str, folde
         Seeds at fractions up to 10 %, and above. A seed decides the subset (nested over fractions) and the training;
         at 100 % the training alone.
     settings : StudySettings, optional
+    taught : Classifier, optional
+        What the encoder was pretrained as, where that had names: if the data's labels are among them, its directions
+        are the prior of the linear probe (`ecgkit.training.probe.prior_of`), and so of what begins there.
     progress : str
         Shown beside the progress bar.
     device : str
@@ -128,7 +132,7 @@ def label_study(data: ECGDataset, embedder: Embedder | None, *, mode: str, folde
     """
     fractions = sorted(set(fractions))
     _check(data, embedder, mode, fractions, min(seeds_low, seeds_high))
-    study = _Study(data, embedder, mode, settings or StudySettings(), Path(folder), device)
+    study = _Study(data, embedder, mode, settings or StudySettings(), Path(folder), taught, device)
     plan = [(fraction, seed) for fraction in fractions
             for seed in range(seeds_low if fraction <= LOW_FRACTION else seeds_high)]
     return pd.DataFrame([study.row(fraction, seed) for fraction, seed in track(plan, progress, unit="run")])
@@ -156,13 +160,16 @@ class _Study:
     """One encoder on one dataset in one mode."""
 
     def __init__(self, data: ECGDataset, embedder: Embedder | None, mode: str, settings: StudySettings, folder: Path,
-                 device: str) -> None:
+                 taught: Classifier | None, device: str) -> None:
         self.train, self.validation, self.test = data.train, data.validation, data.test
         self.embedder = None if mode == "scratch" else embedder
         self.mode, self.settings, self.folder, self.device = mode, settings, folder, device
+        knows = taught is not None and set(data.label_names) <= set(taught.label_names)
+        self.taught = taught if knows and mode != "scratch" else None
         self.run = {"task": "label study", "mode": mode, "data": data.fingerprint(),
                     "held_out": [_digest(self.validation), _digest(self.test)], "train": _digest(self.train),
-                    "encoder": _identity(self.embedder), "settings": settings.of(mode)}
+                    "encoder": _identity(self.embedder), "settings": settings.of(mode),
+                    "taught": weights_digest(self.taught) if self.taught else None}
 
     def row(self, fraction: float, seed: int) -> dict[str, Any]:
         """Train one row, or find it trained."""
@@ -201,7 +208,7 @@ class _Study:
 
     def _probe(self, few: ECGDataset, seed: int) -> LinearProbe:
         return linear_probe(self._embeddings(few), few.labels, groups=few.records["patient_id"], seed=seed,
-                            standard=self.standard, strengths=self.settings.finetune.strengths)
+                            standard=self.standard, prior=self.prior, strengths=self.settings.finetune.strengths)
 
     def _embeddings(self, few: ECGDataset) -> NDArray[np.float32]:
         return self.features["train"][np.isin(self.train.rows, few.rows)]
@@ -212,6 +219,13 @@ class _Study:
         assert self.embedder is not None
         parts = {"train": self.train, "validation": self.validation, "test": self.test}
         return {name: self.embedder.embed(part.signals) for name, part in parts.items()}
+
+    @cached_property
+    def prior(self) -> NDArray[np.float64] | None:
+        """What the encoder's own head says of the labels, if it knows them."""
+        if self.taught is None:
+            return None
+        return prior_of(self.taught, self.train.label_names, self.standard, self.features["train"])
 
     @cached_property
     def standard(self) -> Standard:

@@ -6,7 +6,7 @@ import pytest
 
 from ecgkit.errors import EcgkitError
 from ecgkit.evaluation import ece, reliability, roc_curve, score_table
-from ecgkit.figures import interval_plot, reliability_diagram, roc_curves, training_curve
+from ecgkit.figures import interval_plot, pretraining_curves, reliability_diagram, roc_curves, training_curve
 from tests.evaluation.helpers import cohort
 from tests.figures.helpers import png, smallest_text
 
@@ -33,6 +33,17 @@ def test_training_curve():
     assert texts(figure.axes[1]) == ["0.900"]
     check_picture(figure)
     assert len(training_curve(history[["epoch", "loss"]]).axes) == 1
+
+
+def test_pretraining_curves_show_what_was_looked_at():
+    history = pd.DataFrame({"epoch": [1, 2, 3, 4], "loss": [5.0, 4.5, 4.2, 4.1],
+                            "knn": [np.nan, 0.6, np.nan, 0.7], "uniformity": np.nan})
+    figure = pretraining_curves(history)
+    shown = [ax for ax in figure.axes if ax.axison]
+    assert [ax.get_title() for ax in shown] == ["loss", "kNN accuracy"]
+    np.testing.assert_array_equal(shown[1].lines[0].get_xydata(), [[2, 0.6], [4, 0.7]])
+    check_picture(figure)
+    assert "not trained" in pretraining_curves(pd.DataFrame()).texts[0].get_text()
 
 
 def test_roc_curves_show_curve_band_and_score():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ecgkit.simulator.catalogue import ALL_NAMES, EDIT_NAMES, FINER_NAMES
+from ecgkit.simulator.catalogue import ALL_NAMES, EDIT_NAMES, FINER_NAMES, SLOTS
 from ecgkit.simulator.keyed import Keyed
 from ecgkit.simulator.population import (
     FINER_PREVALENCE,
@@ -64,11 +64,19 @@ def test_contradictions_never_meet(one: str, other: str) -> None:
     assert not severity.all(axis=1).any()
 
 
-def test_finer_diseases_change_nothing_of_the_twelve_nor_of_the_patients() -> None:
+def test_finer_diseases_change_nothing_of_the_twelve_nor_of_who_the_patients_are() -> None:
     np.testing.assert_array_equal(FINER.severity[:, :12], MANY.severity)
-    for name in ("age", "sex", "field", "variability", "ectopy", "respiration", "breath_depth"):
+    for name in ("age", "sex", "variability", "ectopy", "respiration", "breath_depth"):
         np.testing.assert_array_equal(getattr(FINER, name), getattr(MANY, name))
-    np.testing.assert_array_equal(FINER.variation.gain, MANY.variation.gain)
+
+
+def test_patients_of_a_finer_cohort_differ_more() -> None:
+    wider, usual = (np.log(who.variation.gain).std() for who in (FINER, MANY))
+    assert 1.4 < wider / usual < 1.7
+    shift = np.asarray(FINER.variation.shift)
+    assert shift[:, SLOTS.index("R")].std() == pytest.approx(1.3 * 0.12, rel=0.1)
+    assert not shift[:, SLOTS.index("S2")].any(), "what a normal beat lacks is not made up"
+    assert MANY.variation.shift == 0
 
 
 def test_finer_diseases_are_there_and_independent_of_the_twelve() -> None:

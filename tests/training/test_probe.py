@@ -13,6 +13,8 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from ecgkit.datasets.splits import assign_folds
 from ecgkit.errors import EcgkitError
+from ecgkit.models import Embedder, build_encoder
+from ecgkit.models.classifier import Classifier
 from ecgkit.training import probe as probe_module
 from ecgkit.training.probe import (
     FALLBACK,
@@ -22,6 +24,7 @@ from ecgkit.training.probe import (
     fixed_steps,
     frozen_head,
     linear_probe,
+    prior_of,
 )
 
 
@@ -182,3 +185,38 @@ def test_mistakes_are_told_in_one_line() -> None:
         linear_probe(x, y, groups=groups, seed=0)
     with pytest.raises(EcgkitError, match="0 steps of training: give at least 1"):
         fixed_steps(0)
+
+
+def test_a_prior_is_followed_where_labels_are_few_and_may_be_turned_round() -> None:
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(2000, 40)).astype(np.float32)
+    direction = rng.normal(size=40)
+    labels = (features @ direction > 0).astype(np.uint8)[:, None]
+    few, standard = slice(0, 20), Standard.of(features)
+    prior = (direction * standard.spread / np.linalg.norm(direction))[None]
+
+    def right(prior) -> float:
+        probe = linear_probe(features[few], labels[few], groups=np.arange(20), seed=0, standard=standard, prior=prior)
+        assert probe.weight.shape == (1, 40)
+        return float(((probe.logits(features[20:]) > 0) == labels[20:]).mean())
+
+    assert right(prior) > 0.9 > right(None) + 0.1
+    assert right(-prior) > 0.9, "its sign is learnt"
+    with pytest.raises(EcgkitError, match="a prior of shape"):
+        right(prior[:, :3])
+
+
+def test_the_prior_of_a_classifier_is_its_own_direction() -> None:
+    torch.manual_seed(0)
+    model = Classifier(build_encoder("xresnet1d18", widths=[8] * 4), ("a", "b", "c"), fs=100, crop_len=250)
+    with torch.no_grad():
+        model.train()(torch.randn(32, 12, 250))  # running statistics other than 0 and 1
+    signals = np.random.default_rng(1).normal(size=(50, 12, 250)).astype(np.float32)
+    embedder = Embedder(model.encoder, fs=100, crop_len=250)
+    features = embedder.embed(signals)
+    standard = Standard.of(features)
+    said = standard(features) @ prior_of(model, ("c", "a"), standard, features).T
+    logits = np.log(model.predict(signals) / (1 - model.predict(signals)))[:, [2, 0]]
+    np.testing.assert_allclose(said.std(axis=0), 1, rtol=1e-6)
+    assert np.corrcoef(said[:, 0], logits[:, 0])[0, 1] > 0.9999
+    assert np.corrcoef(said[:, 1], logits[:, 1])[0, 1] > 0.9999
