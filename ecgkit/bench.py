@@ -13,13 +13,19 @@ import pandas as pd
 import torch
 import wfdb
 from sklearn.metrics import roc_auc_score
+from torch.nn import functional
 
-from ecgkit.datasets import load
+from ecgkit.datasets import from_arrays, load
 from ecgkit.evaluation import auroc, bootstrap, resample_patients
 from ecgkit.leads import LEADS
-from ecgkit.models import Classifier, build_encoder
+from ecgkit.losses import nt_xent
+from ecgkit.models import Classifier, Embedder, build_encoder
 from ecgkit.progress import track
 from ecgkit.simulator import Cohort
+from ecgkit.training.batches import Recordings
+from ecgkit.training.learners import Heads
+from ecgkit.training.methods import utah
+from ecgkit.training.views import ViewSettings
 from ecgkit.transforms import Perturb, random_crop
 
 PTB_XL_IN_TWO_MINUTES = 21_799 / 120
@@ -68,7 +74,8 @@ def run_all(data: Path | None = None) -> pd.DataFrame:
     """
     with tempfile.TemporaryDirectory() as folder:
         root = data or write_records(Path(folder))
-        benches: list[Callable[[], list[Row]]] = [simulator, evaluator, input_pipeline, lambda: reader(root)]
+        benches: list[Callable[[], list[Row]]] = [simulator, evaluator, input_pipeline, contrast, pretraining,
+                                                  lambda: reader(root)]
         return pd.DataFrame([row for bench in track(benches, "measuring", unit="part") for row in bench()])
 
 
@@ -112,6 +119,38 @@ def input_pipeline(batch: int = 128) -> list[Row]:
     preparing = best(prepare)
     share = preparing / (preparing + best(lambda: model(ready).sum().backward()))
     return [Row("crop and perturbation, share of a training step", share, "", "forward and backward", 1 / share, 0.15,
+                share <= 0.15)]
+
+
+def contrast(n: int = 256, d: int = 128) -> list[Row]:
+    """The masked core of all contrastive losses against NT-Xent written out plainly, forward and backward."""
+    z = torch.randn(n, 2, d, generator=torch.Generator().manual_seed(0), requires_grad=True)
+
+    def plain() -> None:
+        flat = functional.normalize(z.transpose(0, 1).flatten(0, 1), dim=1)
+        similarity = (flat @ flat.T / 0.1).masked_fill(torch.eye(2 * n, dtype=torch.bool), -torch.inf)
+        functional.cross_entropy(similarity, torch.arange(2 * n).roll(n)).backward()
+
+    ours, theirs = best(lambda: nt_xent(z).backward(), repeats=20), best(plain, repeats=20)
+    return [Row("contrastive core, time of a plain NT-Xent", ours / theirs, "", "plain NT-Xent", theirs / ours, 1.1,
+                ours / theirs <= 1.1)]
+
+
+def pretraining(batch: int = 128) -> list[Row]:
+    """What drawing and augmenting the views costs of a step of `utah`."""
+    data = from_arrays(Cohort(seed=0).signals(range(batch)), np.empty((batch, 0)), (), 100.0)
+    source, method, settings = Recordings(data), utah(), ViewSettings(250, 100.0, utah().augment)
+    generator, items = torch.Generator().manual_seed(0), torch.arange(batch)
+    learner = method.learner(Embedder(build_encoder(method.encoder), fs=100.0, crop_len=250), Heads())
+
+    def prepare() -> torch.Tensor:
+        return method.views(source(items, generator), settings, generator)
+
+    ready, drawn = prepare(), source(items, generator)
+    step = best(lambda: method.loss(learner(ready), drawn, method.temperature, generator).backward())
+    preparing = best(prepare)
+    share = preparing / (preparing + step)
+    return [Row("views of utah, share of a pretraining step", share, "", "forward and backward", 1 / share, 0.15,
                 share <= 0.15)]
 
 

@@ -124,6 +124,77 @@ def train(source: Annotated[str, typer.Argument(help="synthetic, ptbxl, challeng
 
 
 @app.command()
+def pretrain(source: Annotated[str, typer.Argument(help="synthetic, ptbxl, challenge, ludb, folder or cinc2011.")],
+             output: Annotated[Path, typer.Option("--output", "-o", help="File to write: NAME.safetensors.")],
+             root: Annotated[Path | None, typer.Option(help="Folder of the data (none for synthetic).")] = None,
+             table: Table = None, task: Task = None, fs: Rate = None,
+             method: Annotated[str, typer.Option(help="simclr, cmsc, cmlc, cmsmlc, pclr, 3kg, supcon, moco_v3, byol, "
+                                                      "barlow, vicreg, cpc, utah, simulator or simulator_contrast.")]
+             = "utah",
+             encoder: Annotated[str | None, typer.Option(help="Encoder (default: the method's own).")] = None,
+             epochs: Annotated[int, typer.Option(min=1, help="Passes over the unlabelled ECGs.")] = 40,
+             seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
+             device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+             cache: Cache = None) -> None:
+    """Pretrain an encoder on folds 1 to 8 (on all ECGs, where there are no folds) without their labels.
+
+    A run that was killed resumes when called again.
+    """
+    from dataclasses import replace
+
+    from ecgkit.datasets import load
+    from ecgkit.models import save_encoder
+    from ecgkit.training.pretrain import PretrainSettings
+    from ecgkit.training.pretrain import pretrain as learn
+
+    if output.exists():
+        raise EcgkitError(f"{output} exists; remove it or choose another --output")
+    data = load(source, **given(root=root, table=table, task=task, fs=fs, cache=cache))
+    data = data.train if "strat_fold" in data.records else data
+    settings = PretrainSettings(encoder=encoder)
+    settings = replace(settings, schedule=replace(settings.schedule, epochs=epochs))
+    embedder, history = learn(data, method=method, settings=settings, seed=seed, device=device,
+                              checkpoints=output.with_suffix(".checkpoints"))
+    save_encoder(embedder, output, {"method": method, "data": data.name, "n_ecgs": len(data), "epochs": epochs,
+                                    "seed": seed, "fingerprint": data.fingerprint(), "ecgkit": __version__,
+                                    "intended_use": "research and teaching; not a medical device"})
+    print(history.dropna().tail(1).round(3).to_string(index=False))
+
+
+@app.command()
+def finetune(encoder: Annotated[str, typer.Argument(help="A shipped encoder, or a file of weights.")],
+             source: Annotated[str, typer.Argument(help="synthetic, ptbxl, challenge, ludb or folder.")],
+             output: Annotated[Path, typer.Option("--output", "-o", help="File to write: NAME.safetensors.")],
+             root: Annotated[Path | None, typer.Option(help="Folder of the data (none for synthetic).")] = None,
+             table: Table = None, task: Task = None,
+             fraction: Annotated[float, typer.Option(help="Share of the training patients whose labels are used.")] = 1,
+             steps: Annotated[int, typer.Option(min=1, help="Optimiser steps after the head has been fitted.")] = 300,
+             seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
+             device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+             cache: Cache = None) -> None:
+    """Make a classifier of a pretrained encoder with the labels of folds 1 to 8, and score fold 10 once."""
+    from ecgkit.datasets import load
+    from ecgkit.models import load_encoder, save_classifier
+    from ecgkit.training import evaluate
+    from ecgkit.training.finetune import FinetuneSettings
+    from ecgkit.training.finetune import finetune as fit
+
+    if output.exists():
+        raise EcgkitError(f"{output} exists; remove it or choose another --output")
+    embedder = load_encoder(encoder)
+    data = load(source, **given(root=root, table=table, task=task, fs=embedder.fs, cache=cache))
+    few = data.train.label_fraction(fraction, seed)
+    model, _ = fit(embedder, few, validation=data.validation, settings=FinetuneSettings(steps=steps), seed=seed,
+                   checkpoints=output.with_suffix(".checkpoints"), device=device)
+    scores = evaluate(model, data.test, validation=data.validation)
+    save_classifier(model, output, {"encoder": encoder, "data": data.name, "n_train": len(few), "seed": seed,
+                                    "fingerprint": data.fingerprint(), "ecgkit": __version__,
+                                    "test_auroc": scores["auroc"].round(4).to_dict(),
+                                    "intended_use": "research and teaching; not a medical device"})
+    print(scores.round(3).to_string())
+
+
+@app.command()
 def predict(records: Records,
             model: Annotated[str, typer.Option(help="A shipped classifier, or a file of weights.")]
             = "ptbxl-superclass",

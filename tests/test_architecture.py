@@ -13,7 +13,7 @@ FLOORS = {
     "__init__": -1, "errors": -1, "progress": -1,
     "leads": 0, "losses": 0, "evaluation": 0,
     "transforms": 1, "simulator": 1, "physiology": 1, "figures": 1,
-    "models": 2, "datasets": 3, "training": 4, "explain": 5, "batch": 6, "bench": 6, "cli": 7,
+    "models": 2, "datasets": 3, "training": 4, "study": 5, "explain": 5, "batch": 6, "bench": 6, "cli": 7,
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
 

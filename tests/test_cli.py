@@ -13,10 +13,19 @@ import pandas as pd
 import pytest
 import wfdb
 
+from ecgkit import bench
 from ecgkit.cli import check_table
 from ecgkit.errors import EcgkitError
 from ecgkit.leads import LEADS
-from ecgkit.models import Classifier, Embedder, build_encoder, load_encoder, save_classifier, save_encoder
+from ecgkit.models import (
+    Classifier,
+    Embedder,
+    build_encoder,
+    load_encoder,
+    model_card,
+    save_classifier,
+    save_encoder,
+)
 from ecgkit.simulator import Cohort
 
 NAMES = ("NORM", "MI", "STTC", "CD", "HYP")
@@ -166,10 +175,29 @@ def test_train_does_not_overwrite(tmp_path: Path) -> None:
     assert (tmp_path / "mine.safetensors").read_text() == "precious"
 
 
+def test_an_encoder_is_pretrained_and_made_a_classifier(tmp_path: Path) -> None:
+    (tmp_path / "archive").mkdir()
+    root = bench.write_records(tmp_path / "archive", 60)
+    table = pd.read_csv(root / "ptbxl_database.csv")
+    table["strat_fold"] = [1, 2, 3, 4, 9, 10] * 10
+    table.to_csv(root / "ptbxl_database.csv", index=False)
+    encoder, classifier = tmp_path / "encoder.safetensors", tmp_path / "mine.safetensors"
+    shared = ("--root", root, "--cache", tmp_path / "cache")
+    done = ecgkit("pretrain", "ptbxl", *shared, "--method", "cmsc", "--epochs", "1", "-o", encoder)
+    assert done.returncode == 0, done.stderr
+    assert model_card(encoder)["n_ecgs"] == 40, "folds 9 and 10 stay out"
+    done = ecgkit("finetune", encoder, "ptbxl", *shared, "--fraction", "0.5", "--steps", "2", "-o", classifier)
+    assert done.returncode == 0, done.stderr
+    assert model_card(classifier)["n_train"] == 20
+    again = ecgkit("pretrain", "ptbxl", *shared, "-o", encoder)
+    assert again.returncode == 2
+    assert "exists" in again.stderr
+
+
 def test_help_says_what_each_verb_does() -> None:
     done = ecgkit("--help")
     assert done.returncode == 0
-    for verb in ("data", "train", "predict", "embed", "bench", "book", "not a medical device"):
+    for verb in ("data", "train", "pretrain", "finetune", "predict", "embed", "bench", "book", "not a medical device"):
         assert verb in done.stdout
     assert ecgkit("predict", "--help").returncode == 0
 

@@ -78,6 +78,7 @@ def load(root: str | Path, *, task: str = "superclass", fs: int = 100, keep_unla
         raise EcgkitError(f"PTB-XL has no task {task!r}; choose from {', '.join(TASKS)}")
     if fs not in _FILENAME:
         raise EcgkitError(f"PTB-XL is published at 100 and 500 Hz, not at {fs} Hz")
+    fs = int(fs)  # 100.0 is as good, but counts no samples
     root = Path(root).expanduser()
     database, statements = read_tables(root)
     names = database[_FILENAME[fs]].astype(str).tolist()

@@ -118,6 +118,11 @@ class TestSample:
         np.testing.assert_array_equal(data.batch([3])[0], read_record(sample_root / data.records["record"][3])[0])
 
 
+def test_a_rate_may_be_a_float(root, tmp_path):
+    data = ptbxl.load(root, fs=100.0, cache=tmp_path / "cache")
+    assert data.signals.shape[1:] == (12, 1000)
+
+
 def test_labels_by_hand(root):
     expected = {
         "superclass": {"NORM": [0], "MI": [1, 5], "STTC": [2], "CD": [5], "HYP": [2]},

@@ -1,0 +1,1 @@
+"""What the label study's runs say together: methods side by side, labels saved, rare labels."""

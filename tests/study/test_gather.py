@@ -1,0 +1,203 @@
+"""Tests of gathering the label studies: what is read, what is refused, how arms are chosen and compared."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ecgkit.datasets.base import ECGDataset, from_arrays
+from ecgkit.errors import EcgkitError
+from ecgkit.evaluation import Curve, auroc, macro
+from ecgkit.study import gather
+from ecgkit.study.gather import REFERENCE, Difference
+
+FRACTIONS = (0.1, 1.0)
+
+
+@pytest.fixture(scope="module")
+def data() -> ECGDataset:
+    rng = np.random.default_rng(0)
+    records = pd.DataFrame({"record": [f"{k}" for k in range(200)], "patient_id": np.arange(200) // 2,
+                            "strat_fold": 1 + np.arange(200) // 2 % 10})
+    return from_arrays(np.zeros((200, 12, 4)), rng.integers(2, size=(200, 3)), ["a", "b", "c"], 100, records=records)
+
+
+def write(folder: Path, data: ECGDataset, *, group: str = "full", title: str = "", modes: tuple[str, ...] = (),
+          skill: float = 1.0, seeds: int = 2, fractions: tuple[float, ...] = FRACTIONS) -> None:
+    """One variant as the pretraining notebook leaves it; the more skill, the better its predictions."""
+    folder.mkdir(parents=True)
+    (folder / "method.json").write_text(json.dumps({"title": title or folder.name, "group": group}))
+    rows = []
+    for mode in modes:
+        for fraction in fractions:
+            for seed in range(seeds):
+                rng = np.random.default_rng([seed, round(100 * fraction)])
+                kept = {part: (skill * of.labels + rng.normal(size=of.labels.shape)).astype(np.float32)
+                        for part, of in (("validation", data.validation), ("test", data.test))}
+                name = f"{mode}-{fraction}-{seed}.npz"
+                np.savez(folder / name, **kept)  # type: ignore[arg-type]
+                rows.append({"task": "superclass", "mode": mode, "fraction": fraction, "seed": seed,
+                             "n_labels": round(100 * fraction) + seed, "n_patients": 5, "n_validation_labels": 0,
+                             "auroc_validation": macro(auroc(data.validation.labels, kept["validation"])),
+                             "auroc_test": macro(auroc(data.test.labels, kept["test"])), "predictions": name})
+    if modes:
+        pd.DataFrame(rows).to_csv(folder / "study.csv", index=False)
+
+
+def read(folder: Path) -> pd.DataFrame:
+    return gather.read_runs(folder, gather.read_methods(folder))
+
+
+@pytest.fixture
+def three(tmp_path: Path, data: ECGDataset) -> Path:
+    write(tmp_path / "a", data, modes=("linear probe", "fine-tuned"), skill=2)
+    write(tmp_path / "b", data, modes=("linear probe",), skill=3, group="screened")
+    write(tmp_path / "random", data, modes=("scratch", "linear probe"), group="control", title="untrained")
+    return tmp_path
+
+
+def test_controls_come_first_and_a_folder_is_the_variant(three: Path) -> None:
+    methods = gather.read_methods(three)
+    assert methods.index.tolist() == ["random", "a", "b"]
+    assert methods["title"].tolist() == ["untrained", "a", "b"]
+
+
+def test_arms_are_named_and_predictions_found(three: Path) -> None:
+    runs = read(three)
+    assert list(dict.fromkeys(runs["arm"])) == [
+        REFERENCE, "untrained, linear probe", "a, linear probe", "a, fine-tuned", "b, linear probe"]
+    assert all(Path(file).is_file() for file in runs["predictions"])
+
+
+def test_curves_are_those_of_the_test_predictions_on_the_same_resamples(three: Path, data: ECGDataset) -> None:
+    runs = read(three)
+    curves = gather.read_curves(runs, data, n_boot=20)
+    curve = curves["a, linear probe"]
+    of = runs[(runs["arm"] == "a, linear probe") & (runs["fraction"] == 0.1)]
+    assert curve.fractions.tolist() == [0.1, 1.0]
+    assert curve.n_labels.tolist() == [10.5, 100.5]
+    assert curve.seeds[0] == pytest.approx(of["auroc_test"].to_numpy())
+    same = curves["a, fine-tuned"]  # the same predictions in this fake
+    assert np.array_equal(curve.samples, same.samples, equal_nan=True)
+
+
+def test_validation_labels_count_as_spent(three: Path, data: ECGDataset) -> None:
+    curves = gather.read_curves(read(three).assign(n_validation_labels=7), data, n_boot=5)
+    assert curves[REFERENCE].n_labels.tolist() == [17.5, 107.5]
+
+
+def test_another_cohort_is_refused(three: Path, data: ECGDataset) -> None:
+    shuffled = from_arrays(data.signals, data.labels[::-1], data.label_names, 100, records=data.records)
+    with pytest.raises(EcgkitError, match="scores otherwise"):
+        gather.read_curves(read(three), shuffled, n_boot=5)
+
+
+def test_the_choice_is_the_mean_over_few_labels_on_fold_9_whatever_fold_10_says(three: Path) -> None:
+    runs = read(three)
+    runs.loc[runs["arm"] == "a, fine-tuned", "auroc_validation"] = [0.8, 0.9, 1.0, 1.0]
+    runs.loc[runs["arm"] != "a, fine-tuned", "auroc_validation"] = 0.84
+    runs["auroc_test"] = np.where(runs["arm"] == "a, fine-tuned", 0.1, 0.9)
+    table = gather.arms(runs)
+    assert table.loc["a, fine-tuned"].to_dict() == {"variant": "a", "title": "a", "mode": "fine-tuned",
+                                                    "group": "full", "fold_9": pytest.approx(0.85)}
+    assert gather.best(table) == "a, fine-tuned"
+    assert gather.best(table[table["group"] == "none"]) is None
+
+
+def test_fractions_that_all_full_arms_have_weigh_the_same(tmp_path: Path, data: ECGDataset) -> None:
+    write(tmp_path / "a", data, modes=("linear probe",), fractions=(0.01, 0.05, 0.1, 0.5))
+    write(tmp_path / "b", data, modes=("linear probe",), fractions=(0.01, 0.1))
+    write(tmp_path / "c", data, modes=("linear probe",), fractions=(0.1,), group="screened")
+    runs = read(tmp_path)
+    runs = runs[~((runs["variant"] == "a") & (runs["fraction"] == 0.1) & (runs["seed"] == 1))]
+    runs["auroc_validation"] = runs["fraction"].map({0.01: 0.6, 0.05: 0.9, 0.1: 0.8, 0.5: 1.0})
+    assert gather.shared_fractions(runs) == [0.01, 0.1]
+    chosen_by = gather.arms(runs)["fold_9"]
+    assert chosen_by[:2].tolist() == pytest.approx([0.7, 0.7])
+    assert np.isnan(chosen_by["c, linear probe"])
+    write(tmp_path / "d", data, modes=("linear probe",), fractions=(1.0,))
+    assert gather.best(gather.arms(read(tmp_path))) is None, "nothing is shared, so nothing is comparable"
+
+
+def test_the_reference_is_scratch_where_there_is_one(three: Path, data: ECGDataset) -> None:
+    curves = gather.read_curves(read(three), data, n_boot=5)
+    assert gather.reference_of(dict(reversed(curves.items()))) == REFERENCE
+    curves.pop(REFERENCE)
+    assert gather.reference_of(curves) == "untrained, linear probe"
+
+
+def curve(mean: list[float], samples: Any, fractions: tuple[float, ...] = FRACTIONS) -> Curve:
+    return Curve(np.array(fractions), 1000 * np.array(fractions), tuple(np.array([m]) for m in mean), np.array(samples))
+
+
+def test_a_difference_is_paired_by_resample_and_averaged_over_pairs() -> None:
+    rng = np.random.default_rng(0)
+    hard = rng.normal(size=(500, 1))  # what both find hard cancels
+    a, b = (curve(mean, hard + np.array(mean)) for mean in ([0.8, 0.9], [0.7, 0.85]))
+    found = gather.difference(a, b, [(0.1, 0.1), (1, 1), (0.5, 0.5)])
+    assert found is not None
+    assert (found.estimate, found.low, found.high) == pytest.approx((0.075, 0.075, 0.075))
+    assert str(gather.difference(a, b, [(0.1, 1)])) == "-5.0 (-5.0 to -5.0)"
+    assert gather.difference(a, b, [(0.5, 0.5)]) is None
+
+
+@pytest.mark.parametrize(("low", "high", "answer"), [
+    (-0.009, 0.02, "yes"), (0.001, 0.02, "yes"), (-0.02, 0.02, "undecided"), (-0.01, 0.0, "undecided"),
+    (-0.02, -0.001, "no"), (-0.002, -0.001, "no")])
+def test_no_loss_is_shown_by_the_interval_not_by_its_width(low: float, high: float, answer: str) -> None:
+    assert Difference((low + high) / 2, low, high).no_loss(0.01) == answer
+
+
+def test_gains_leave_out_what_was_not_run() -> None:
+    curves = {"a": curve([0.8, 0.9], [[0.8, 0.9]]), "b": curve([0.7], [[0.7]], (0.1,))}
+    table = gather.gains_table(curves, [("a", "b"), ("a", "c")], [0.1, 1])
+    assert table.to_dict("index") == {"a − b": {"10 %": "+10.0 (+10.0 to +10.0)", "100 %": "not measured",
+                                                "mean": "+10.0 (+10.0 to +10.0)"}}
+    assert gather.gains_table(curves, [], [0.1]).to_csv() == "difference in points,result\n–,not measured\n"
+
+
+def test_a_table_without_rows_becomes_a_note_under_its_columns() -> None:
+    table = pd.DataFrame({"x": ["1"], "y": ["2"]}).rename_axis("arm")
+    assert gather.or_note(table) is table
+    assert gather.or_note(table[:0]).to_csv() == "arm,x,y\n–,not measured,\n"
+
+
+def test_failures_say_what_to_do(tmp_path: Path, data: ECGDataset) -> None:
+    with pytest.raises(EcgkitError, match="run the notebook 03_pretraining"):
+        gather.read_methods(tmp_path)
+    write(tmp_path / "a", data)
+    with pytest.raises(EcgkitError, match="no variant has rows"):
+        read(tmp_path)
+    write(tmp_path / "b", data, title="a")
+    with pytest.raises(EcgkitError, match="two variants are called 'a'"):
+        read(tmp_path)
+    (tmp_path / "b" / "method.json").write_text('{"title": "b", "group": "best"}')
+    with pytest.raises(EcgkitError, match="one of control"):
+        read(tmp_path)
+    (tmp_path / "b" / "method.json").write_text('{"title"')
+    with pytest.raises(EcgkitError, match="damaged"):
+        read(tmp_path)
+
+
+def test_a_second_control_has_a_scratch_of_its_own(three: Path, data: ECGDataset) -> None:
+    write(three / "random-dual", data, group="control", modes=("scratch",), title="dual")
+    assert list(dict.fromkeys(read(three)["arm"]))[:3] == [REFERENCE, "untrained, linear probe", "dual, scratch"]
+
+
+def test_a_row_that_is_there_twice_is_refused(three: Path) -> None:
+    rows = pd.read_csv(three / "a" / "study.csv")
+    pd.concat([rows, rows[:1]]).to_csv(three / "a" / "study.csv")
+    with pytest.raises(EcgkitError, match="'a, linear probe' has two rows"):
+        read(three)
+
+
+def test_damaged_predictions_are_named(three: Path, data: ECGDataset) -> None:
+    runs = read(three)
+    Path(runs["predictions"][0]).write_bytes(b"PK no archive")
+    with pytest.raises(EcgkitError, match=Path(runs["predictions"][0]).name):
+        gather.read_curves(runs, data, n_boot=5)
