@@ -111,8 +111,8 @@ def supcon(z: Tensor, labels: Tensor, temperature: float = 0.1) -> Tensor:
     Returns
     -------
     Tensor, scalar
-        A pair's weight is ``|A and B| / |A or B|`` of its label sets (Jaccard); pairs of weight 0 are negatives. Views of
-        one record have weight 1, even where it has no label.
+        A pair's weight is ``|A and B| / |A or B|`` of its label sets (Jaccard); pairs of weight 0 are negatives. Views
+        of one record have weight 1, even where it has no label.
     """
     _check_shape(z, 3)
     if len(labels) != len(z):
