@@ -20,7 +20,7 @@ from ecgkit.models.embedder import Embedder
 from ecgkit.models.encoders import build_encoder
 
 #: The shipped encoder that `pretrained` gives.
-BEST = "simulator"
+BEST = "simulator-utah"
 
 Model = TypeVar("Model", bound=nn.Module)
 
