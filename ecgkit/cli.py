@@ -168,7 +168,7 @@ def finetune(encoder: Annotated[str, typer.Argument(help="A shipped encoder, or 
              root: Annotated[Path | None, typer.Option(help="Folder of the data (none for synthetic).")] = None,
              table: Table = None, task: Task = None,
              fraction: Annotated[float, typer.Option(help="Share of the training patients whose labels are used.")] = 1,
-             steps: Annotated[int, typer.Option(min=1, help="Optimiser steps after the head has been fitted.")] = 300,
+             steps: Annotated[int, typer.Option(min=1, help="Least optimiser steps after the head is fitted.")] = 300,
              seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
              device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
              cache: Cache = None) -> None:

@@ -20,7 +20,7 @@ from ecgkit.models.classifier import Classifier
 from ecgkit.models.embedder import Embedder
 from ecgkit.training.checkpoint import weights_digest
 from ecgkit.training.loop import fit
-from ecgkit.training.probe import STRENGTHS, LinearProbe, fixed_steps, linear_probe
+from ecgkit.training.probe import STRENGTHS, STRETCH, LinearProbe, fixed_steps, linear_probe
 from ecgkit.transforms.crop import random_crop
 from ecgkit.transforms.perturb import Perturb
 
@@ -36,9 +36,12 @@ class FinetuneSettings:
     ----------
     strengths : sequence of float
         Of the first stage: values of C for `linear_probe` to choose from.
-    steps, batch_size : int
-        Of the second stage: optimiser steps, as many however few ECGs there are, and windows in each. ECGs are drawn
-        with replacement.
+    steps : int
+        Of the second stage: the fewest optimiser steps, made however few ECGs there are.
+    epochs : int
+        Windows per labelled ECG, where that makes more steps.
+    batch_size : int
+        Windows of a step. ECGs are drawn with replacement.
     learning_rate : float
         Peak, of the head.
     input_share : float
@@ -46,7 +49,8 @@ class FinetuneSettings:
         Howard & Ruder 2018, "Universal language model fine-tuning").
     anchor : float
         Strength of an L2 pull of all weights to where the second stage begins: half of it times the squared
-        distance is added to the loss (L2-SP, Li et al. 2018, "Explicit inductive bias for transfer learning").
+        distance, divided by the number of labelled ECGs, is added to the loss (L2-SP, Li et al. 2018, "Explicit
+        inductive bias for transfer learning"). As with any prior, more ECGs outweigh it.
     keep_statistics : bool
         Whether batch normalisation goes on with the means and variances of pretraining; else it takes each batch's,
         and learns new ones.
@@ -60,15 +64,21 @@ class FinetuneSettings:
 
     strengths: tuple[float, ...] = STRENGTHS
     steps: int = 300
+    epochs: int = 30
     batch_size: int = 64
     learning_rate: float = 3e-3
     input_share: float = 0.1
-    anchor: float = 0.0
+    anchor: float = 25.0
     keep_statistics: bool = True
     dropout: float = 0.5
     weight_decay: float = 1e-2
     averaging: float = 0.99
     perturb: Perturb | None = None
+
+    def steps_for(self, n_ecgs: int) -> int:
+        """Optimiser steps for so many labelled ECGs, in whole stretches of `fixed_steps` where there are more."""
+        more = -(-self.epochs * n_ecgs // (self.batch_size * STRETCH)) * STRETCH
+        return self.steps if more <= self.steps else more
 
 
 def finetune(embedder: Embedder, train: ECGDataset, *, validation: ECGDataset | None = None,
@@ -117,7 +127,7 @@ def finetune(embedder: Embedder, train: ECGDataset, *, validation: ECGDataset | 
     probe = probe or linear_probe(embedder.embed(train.signals), train.labels, groups=train.records["patient_id"],
                                   seed=seed, strengths=settings.strengths)
     model = classifier_of(embedder, probe, train.label_names, dropout=settings.dropout).to(device)
-    pull = _pull(model, settings.anchor)
+    pull = _pull(model, settings.anchor / len(train))
     labels = torch.from_numpy(train.labels).float().to(device)
 
     def loss(model: nn.Module, batch: Tensor, generator: torch.Generator) -> Tensor:
@@ -134,8 +144,9 @@ def finetune(embedder: Embedder, train: ECGDataset, *, validation: ECGDataset | 
         assert validation is not None
         return {"validation_auroc": float(macro(auroc(validation.labels, model.predict(validation.signals))))}
 
-    schedule, n_items = fixed_steps(settings.steps, batch_size=settings.batch_size, averaging=settings.averaging,
-                                    learning_rate=settings.learning_rate, weight_decay=settings.weight_decay)
+    schedule, n_items = fixed_steps(
+        settings.steps_for(len(train)), batch_size=settings.batch_size, averaging=settings.averaging,
+        learning_rate=settings.learning_rate, weight_decay=settings.weight_decay)
     run = {"task": "finetune", "data": train.fingerprint(), "start": weights_digest(model),
            **asdict(settings)} if checkpoints else None
     averaged, history = fit(model, loss, n_items, schedule, seed=seed, checkpoints=checkpoints, run=run,

@@ -180,7 +180,7 @@ METHODS: dict[str, Method | SimulatorTask] = {
         views.one_crop, lambda out, batch, t, g: losses.cpc(out[0], out[1], temperature=t, generator=g),
         learner=Predictive, encoder="cpc", temperature=1.0),
     "utah": utah(),
-    "simulator": SimulatorTask("severities and intervals of endless simulated ECGs, supervised"),
+    "simulator": SimulatorTask("severities, intervals and clean beats of endless simulated ECGs, supervised"),
     "simulator_contrast": Method(
         "two visits of a simulated patient are alike (PCLR's contrast without a recording)", views.patient_pairs,
         lambda z, batch, t, g: losses.nt_xent(z, t), items="simulated patients"),

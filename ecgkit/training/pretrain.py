@@ -226,10 +226,13 @@ def _learner(chosen: Method, source: Source, settings: PretrainSettings, seed: i
 
 
 def simulated_settings(settings: PretrainSettings, encoder: str = "xresnet1d18") -> SimulatedSettings:
-    """What the method "simulator" tells `pretrain_on_simulator`: all thirty diseases, and the superclasses too."""
+    """What the method "simulator" tells `pretrain_on_simulator`.
+
+    All thirty diseases, the superclasses and the clean beat, from ECGs of which leads are missing.
+    """
     return SimulatedSettings(
         encoder=settings.encoder or encoder, encoder_options=settings.encoder_options, fs=settings.fs,
-        crop_seconds=settings.crop_seconds, finer=True, superclass_weight=0.3,
+        crop_seconds=settings.crop_seconds, finer=True, superclass_weight=0.3, beat_weight=0.3, gain=0.2, mask=0.25,
         ecgs_per_epoch=settings.simulated_per_epoch, schedule=settings.schedule)
 
 

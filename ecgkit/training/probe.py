@@ -27,6 +27,8 @@ STRENGTHS = (1e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)
 #: Where the labelled ECGs are too few to choose a strength among themselves.
 FALLBACK = 1e-2
 N_FOLDS = 5
+#: The most steps that `fixed_steps` calls an epoch.
+STRETCH = 25
 #: Spread of what a prior says, beside features of spread 1.
 PRIOR_SCALE = 5.0
 #: A feature whose spread is this small beside its mean is constant up to rounding.
@@ -297,8 +299,8 @@ def frozen_head(features: Features, labels: NDArray[np.uint8], *, seed: int,
 def fixed_steps(steps: int, **options: Any) -> tuple[Schedule, int]:
     """A schedule of so many steps whatever the number of ECGs, and the `n_items` that `fit` must be told for it.
 
-    An "epoch" is a stretch of at most 25 steps, after which a checkpoint may be written. The loss must draw its ECGs
-    itself: the positions that it is given say no more than how many.
+    An "epoch" is a stretch of at most `STRETCH` steps, after which a checkpoint may be written. The loss must draw its
+    ECGs itself: the positions that it is given say no more than how many.
 
     Parameters
     ----------
@@ -313,7 +315,7 @@ def fixed_steps(steps: int, **options: Any) -> tuple[Schedule, int]:
     """
     if steps < 1:
         raise EcgkitError(f"{steps} steps of training: give at least 1")
-    stretch = max(k for k in range(1, 26) if steps % k == 0)
+    stretch = max(k for k in range(1, STRETCH + 1) if steps % k == 0)
     schedule = Schedule(epochs=steps // stretch, **options)
     return schedule, stretch * schedule.batch_size
 

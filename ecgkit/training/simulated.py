@@ -17,11 +17,13 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from ecgkit.datasets.ptbxl import SUPERCLASSES
 from ecgkit.datasets.synthetic import severe_superclasses
+from ecgkit.leads import INDEPENDENT
 from ecgkit.models.classifier import Classifier
 from ecgkit.models.encoders import build_encoder
 from ecgkit.simulator import EDIT_NAMES, Cohort
+from ecgkit.training.beats import beat_len, clean_beats
 from ecgkit.training.loop import Schedule, fit
-from ecgkit.transforms.perturb import scale_gain
+from ecgkit.transforms.perturb import mask_leads, scale_gain
 
 #: Mean and spread in milliseconds by which the true intervals are standardised.
 INTERVALS = {"pr": (160.0, 40.0), "qrs": (95.0, 25.0), "qt": (400.0, 45.0), "rr": (850.0, 200.0)}
@@ -49,8 +51,13 @@ class SimulatedSettings:
         Of the cross-entropy of PTB-XL's five superclasses, which follow from the diseases; 0 leaves them out.
     interval_weight : float
         Of the squared error of the standardised intervals, beside the cross-entropy of the severities.
+    beat_weight : float
+        Of the squared error of the clean beat that is drawn from the noisy ECG (`ecgkit.training.beats`); 0 leaves it
+        out. A network that only names diseases forgets the waves that real diseases change in other ways.
     gain : float
         Spread of the gain (`ecgkit.transforms.perturb.scale_gain`).
+    mask : float
+        Probability with which a lead goes missing (`ecgkit.transforms.perturb.mask_leads`).
     ecgs_per_epoch : int
         Simulated ECGs that make an "epoch"; none is ever seen twice.
     schedule : Schedule
@@ -63,7 +70,9 @@ class SimulatedSettings:
     finer: bool = False
     superclass_weight: float = 0.0
     interval_weight: float = 0.03
+    beat_weight: float = 0.0
     gain: float = 0.1
+    mask: float = 0.0
     ecgs_per_epoch: int = 12_800
     schedule: Schedule = field(default_factory=lambda: Schedule(epochs=10, learning_rate=5e-3))
 
@@ -71,7 +80,7 @@ class SimulatedSettings:
 def pretrain_on_simulator(settings: SimulatedSettings | None = None, *, seed: int = 0,
                           checkpoints: str | Path | None = None,
                           device: str = "cpu") -> tuple[Classifier, pd.DataFrame]:
-    """Train a network to tell the severity of diseases, and PR, QRS, QT and RR, of simulated ECGs.
+    """Train a network to tell the severity of diseases, PR, QRS, QT and RR, and what a clean beat looks like.
 
     Parameters
     ----------
@@ -100,33 +109,58 @@ def pretrain_on_simulator(settings: SimulatedSettings | None = None, *, seed: in
         encoder = build_encoder(settings.encoder, **settings.encoder_options)
         model = Classifier(encoder, (*cohort.edit_names, *superclasses, *INTERVALS), fs=settings.fs,
                            crop_len=cohort.sig_len, dropout=0.2, millivolts=float(cohort.signals(range(256)).std()))
+        learner = _Learner(model, len(INDEPENDENT) * beat_len(settings.fs) if settings.beat_weight else 0)
 
-    def loss(model: nn.Module, batch: Tensor, generator: torch.Generator) -> Tensor:
+    def loss(learner: nn.Module, batch: Tensor, generator: torch.Generator) -> Tensor:
         visits = torch.randint(_NUMBERS, (len(batch),), generator=generator).numpy()
-        x = torch.from_numpy(cohort.signals(visits)).to(device)
-        logits, severity = model(scale_gain(x, settings.gain, generator)), cohort.severity(visits)
+        x = scale_gain(torch.from_numpy(cohort.signals(visits)).to(device), settings.gain, generator)
+        logits, drawn = learner(mask_leads(x, settings.mask, generator) if settings.mask else x)
+        severity = cohort.severity(visits)
         # A disease counts the same however many there are beside it.
         value = n_edits / len(EDIT_NAMES) * _cross_entropy(logits[:, :n_edits], severity)
         if superclasses:
             value = value + settings.superclass_weight * _cross_entropy(
                 logits[:, n_edits:n_named], severe_superclasses(severity, cohort.edit_names))
-        return value + settings.interval_weight * _interval_error(logits[:, n_named:], cohort, visits)
+        value = value + settings.interval_weight * _squared_error(logits[:, n_named:], _intervals(cohort, visits))
+        if settings.beat_weight:
+            value = value + settings.beat_weight * _squared_error(drawn, clean_beats(cohort, visits))
+        return value
 
     run = {"task": "simulated", **asdict(settings)}
-    averaged, history = fit(model.to(device), loss, settings.ecgs_per_epoch, settings.schedule, seed=seed,
+    averaged, history = fit(learner.to(device), loss, settings.ecgs_per_epoch, settings.schedule, seed=seed,
                             checkpoints=checkpoints, run=run, description="pretraining on the simulator")
-    assert isinstance(averaged, Classifier)
-    return averaged, history
+    assert isinstance(averaged, _Learner)
+    return averaged.classifier, history
+
+
+class _Learner(nn.Module):
+    """A classifier of one window, and a head on the same features that draws the beat."""
+
+    def __init__(self, classifier: Classifier, n_drawn: int) -> None:
+        super().__init__()
+        self.classifier = classifier
+        width = classifier.n_features
+        self.pen = nn.Sequential(nn.BatchNorm1d(width), nn.Dropout(0.2), nn.Linear(width, n_drawn)) if n_drawn else None
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Map one window `(batch, 12, crop_len)` in mV to logits, and to the beat as one row, if it draws."""
+        features = self.classifier.encoder(x / self.classifier.millivolts)
+        return self.classifier.head(features), self.pen(features) if self.pen else None
 
 
 def _cross_entropy(logits: Tensor, target: np.ndarray) -> Tensor:
     return binary_cross_entropy_with_logits(logits, torch.from_numpy(target.astype(np.float32)).to(logits.device))
 
 
-def _interval_error(predicted: Tensor, cohort: Cohort, visits: np.ndarray) -> Tensor:
-    """Mean squared error of the standardised intervals that an ECG has; atrial fibrillation has no PR."""
+def _squared_error(predicted: Tensor, target: np.ndarray) -> Tensor:
+    """Mean squared error where the target is known."""
+    truth = torch.from_numpy(target.reshape(len(target), -1)).to(predicted.device)
+    known = torch.isfinite(truth)
+    return (predicted - truth)[known].square().mean()
+
+
+def _intervals(cohort: Cohort, visits: np.ndarray) -> np.ndarray:
+    """Standardised intervals `(n, 4)`; nan where an ECG has none, such as PR in atrial fibrillation."""
     truth = cohort.intervals(visits)
-    standard = np.stack([(getattr(truth, name) - mean) / spread for name, (mean, spread) in INTERVALS.items()], axis=1)
-    target = torch.from_numpy(standard.astype(np.float32)).to(predicted.device)
-    known = torch.isfinite(target)
-    return (predicted - target)[known].square().mean()
+    standard = [(getattr(truth, name) - mean) / spread for name, (mean, spread) in INTERVALS.items()]
+    return np.stack(standard, axis=1).astype(np.float32)

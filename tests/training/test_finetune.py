@@ -31,7 +31,7 @@ TINY: dict[str, dict[str, Any]] = {
     "cpc": {"width": 8, "hidden": 8},
     "s4d": {"width": 8, "state": 4, "blocks": 2},
 }
-QUICK = FinetuneSettings(steps=6, batch_size=8, learning_rate=1e-2)
+QUICK = FinetuneSettings(steps=6, epochs=0, batch_size=8, learning_rate=1e-2, anchor=0.0)
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +130,21 @@ def test_the_steps_are_as_many_however_few_ecgs(data: ECGDataset, embedder: Embe
     assert np.isfinite(history["loss"]).all()
 
 
+def test_more_ecgs_get_more_steps_in_whole_stretches() -> None:
+    settings = FinetuneSettings(steps=300, epochs=30, batch_size=64)
+    assert [settings.steps_for(n) for n in (26, 255, 640, 1000, 2553)] == [300, 300, 300, 475, 1200]
+    assert replace(settings, epochs=0).steps_for(10_000) == 300
+
+
+def test_more_ecgs_outweigh_the_anchor(data: ECGDataset, embedder: Embedder,
+                                       monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    monkeypatch.setattr(module, "_pull", lambda model, strength: seen.append(strength) or (lambda _: 0.0))
+    for n in (5, 50):
+        finetune(embedder, data.subset(np.arange(n)), settings=replace(QUICK, anchor=25.0))
+    assert seen == [5.0, 0.5]
+
+
 def test_it_learns_and_only_watches_validation(data: ECGDataset, embedder: Embedder) -> None:
     longer = replace(QUICK, steps=50, learning_rate=3e-3, dropout=0.0)
     watched, history = finetune(embedder, data.train, validation=data.validation, settings=longer)
@@ -151,7 +166,7 @@ def test_the_seed_decides_everything(data: ECGDataset, embedder: Embedder) -> No
 def test_an_anchor_holds_the_weights_back(data: ECGDataset, embedder: Embedder) -> None:
     start = tensors(embedder.encoder)
     moves = []
-    for anchor in (0.0, 0.1, 100.0):
+    for anchor in (0.0, 0.1 * len(data), 100.0 * len(data)):
         tuned, _ = finetune(embedder, data, settings=replace(QUICK, steps=20, anchor=anchor))
         moves.append(sum((value - start[name]).square().sum().item() for name, value in
                          tensors(tuned.encoder).items()) ** 0.5)

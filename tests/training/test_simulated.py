@@ -70,3 +70,13 @@ def test_with_the_finer_diseases_it_names_superclasses_too() -> None:
     model, _ = pretrain_on_simulator(settings)
     assert model.label_names == (*ALL_NAMES, *SUPERCLASSES, *INTERVALS)
     assert model.narrowed(SUPERCLASSES).predict(Cohort(seconds=10).signals(range(3))).shape == (3, 5)
+
+
+def test_with_leads_missing_it_learns_to_draw_the_clean_beat() -> None:
+    settings = replace(TINY, beat_weight=1.0, interval_weight=0.0, mask=0.25, gain=0.0)
+    model, history = pretrain_on_simulator(settings)
+    assert model.label_names == (*EDIT_NAMES, *INTERVALS), "the drawing is no label"
+    assert history["loss"].iloc[-1] < 0.92 * history["loss"].iloc[0]
+    assert not any("pen" in name for name in model.state_dict())
+    other, _ = pretrain_on_simulator(replace(settings, beat_weight=0.5))
+    assert not torch.equal(model.encoder.stem[0][0].weight, other.encoder.stem[0][0].weight)

@@ -33,7 +33,7 @@ from ecgkit.training.supervised import SupervisedSettings
 
 SMALL: dict[str, Any] = {"widths": [8, 8, 8, 8]}
 QUICK = StudySettings(
-    finetune=FinetuneSettings(steps=3, batch_size=8, strengths=(1e-2, 1e-1)), head=HeadSettings(steps=5),
+    finetune=FinetuneSettings(steps=3, epochs=0, batch_size=8, strengths=(1e-2, 1e-1)), head=HeadSettings(steps=5),
     scratch=SupervisedSettings(encoder_options=SMALL, crop_seconds=1.25, schedule=Schedule(epochs=1, batch_size=16)),
     least_steps=3)
 
