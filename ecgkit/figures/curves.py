@@ -175,6 +175,8 @@ def interval_plot(tables: pd.DataFrame | Mapping[str, pd.DataFrame], *, value: s
         for height, (score, low, high) in zip(y, rows[columns].to_numpy(), strict=True):
             ax.text(1.02, height, f"{score:.3f} ({low:.3f}–{high:.3f})" if np.isfinite(score) else "one class only",
                     transform=ax.get_yaxis_transform(), va="center", fontsize=8.5)
+    if any((table[columns[1]] < 0).any() for table in given.values()):
+        ax.axvline(0, color=GREY, linewidth=1)  # differences: on which side of none
     if "macro" in labels:
         ax.axhline(list(labels).index("macro") - 0.5, color=GREY, linewidth=0.6)
     ax.set(yticks=range(len(labels)), yticklabels=labels, ylim=(len(labels) - 0.5, -0.5), xlabel=axis_label)

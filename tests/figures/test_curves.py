@@ -97,6 +97,14 @@ def test_interval_plot_of_one_and_of_several():
     assert not interval_plot(table, value="average_precision", axis_label="average precision").legends
 
 
+def test_differences_have_a_line_at_none():
+    table = pd.DataFrame({"auroc": [0.1, -0.1], "auroc_low": [0.0, -0.2], "auroc_high": [0.2, 0.0]}, index=["a", "b"])
+    zero = [line for line in interval_plot(table).axes[0].lines if list(line.get_xdata()) == [0, 0]]
+    assert len(zero) == 1
+    above = [line for line in interval_plot(table + 1).axes[0].lines if list(line.get_xdata()) == [0, 0]]
+    assert not above
+
+
 def test_tables_without_the_columns_are_refused():
     with pytest.raises(EcgkitError, match="'loss'"):
         training_curve(pd.DataFrame({"epoch": [1]}))
