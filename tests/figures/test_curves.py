@@ -40,7 +40,7 @@ def test_pretraining_curves_show_what_was_looked_at():
                             "knn": [np.nan, 0.6, np.nan, 0.7], "uniformity": np.nan})
     figure = pretraining_curves(history)
     shown = [ax for ax in figure.axes if ax.axison]
-    assert [ax.get_title() for ax in shown] == ["loss", "kNN accuracy"]
+    assert [ax.get_title("left") for ax in shown] == ["loss", "kNN accuracy"]
     np.testing.assert_array_equal(shown[1].lines[0].get_xydata(), [[2, 0.6], [4, 0.7]])
     check_picture(figure)
     assert "not trained" in pretraining_curves(pd.DataFrame()).texts[0].get_text()
