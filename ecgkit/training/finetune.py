@@ -68,7 +68,7 @@ class FinetuneSettings:
     batch_size: int = 64
     learning_rate: float = 3e-3
     input_share: float = 0.1
-    anchor: float = 25.0
+    anchor: float = 0.0
     keep_statistics: bool = True
     dropout: float = 0.5
     weight_decay: float = 1e-2
