@@ -12,8 +12,9 @@ PACKAGE = Path(__file__).resolve().parents[1] / "ecgkit"
 FLOORS = {
     "__init__": -1, "errors": -1, "progress": -1,
     "leads": 0, "losses": 0, "evaluation": 0,
-    "transforms": 1, "simulator": 1, "physiology": 1, "figures": 1,
-    "models": 2, "datasets": 3, "training": 4, "study": 5, "explain": 5, "batch": 6, "bench": 6, "cli": 7,
+    "transforms": 1, "simulator": 1, "figures": 1,
+    "models": 2, "physiology": 3, "datasets": 4, "training": 5, "study": 6, "explain": 6,
+    "batch": 7, "bench": 7, "cli": 8,
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
 

@@ -16,6 +16,7 @@ from torch import nn
 
 from ecgkit.errors import EcgkitError
 from ecgkit.models.classifier import Classifier
+from ecgkit.models.delineator import Delineator
 from ecgkit.models.embedder import Embedder
 from ecgkit.models.encoders import build_encoder
 
@@ -40,6 +41,7 @@ class _Kind:
 
 CLASSIFIER = _Kind("classifier", "ecgkit-classifier-1", "shipped")
 ENCODER = _Kind("encoder", "ecgkit-encoder-1", "shipped/encoders")
+DELINEATOR = _Kind("delineator", "ecgkit-delineator-1", "shipped/delineators")
 
 
 def save_classifier(model: Classifier, path: str | Path, card: dict[str, Any]) -> None:
@@ -71,7 +73,7 @@ def load_classifier(path: str | Path) -> Classifier:
     EcgkitError
         Where there is no such file, or it is damaged or of another kind.
     """
-    return _load(path, CLASSIFIER, Classifier)
+    return _load(path, CLASSIFIER, lambda config: Classifier(build_encoder(**config.pop("encoder")), **config))
 
 
 def save_encoder(embedder: Embedder, path: str | Path, card: dict[str, Any]) -> None:
@@ -102,7 +104,23 @@ def load_encoder(path_or_name: str | Path) -> Embedder:
     EcgkitError
         Where there is no such file, or it is damaged or of another kind.
     """
-    return _load(path_or_name, ENCODER, Embedder)
+    return _load(path_or_name, ENCODER, lambda config: Embedder(build_encoder(**config.pop("encoder")), **config))
+
+
+def save_delineator(model: Delineator, path: str | Path, card: dict[str, Any]) -> None:
+    """Write a delineator, whole or not at all; see `save_classifier`."""
+    _save(model, path, DELINEATOR, model.config, card)
+
+
+def load_delineator(path: str | Path) -> Delineator:
+    """Read a file of `save_delineator`, in eval mode.
+
+    Raises
+    ------
+    EcgkitError
+        Where there is no such file, or it is damaged or of another kind.
+    """
+    return _load(path, DELINEATOR, lambda config: Delineator(**config))
 
 
 def pretrained(name: str = BEST) -> Embedder:
@@ -131,9 +149,9 @@ def pretrained(name: str = BEST) -> Embedder:
 
 
 def model_card(path_or_name: str | Path) -> dict[str, Any]:
-    """Model card of a file of weights, or of a shipped classifier or encoder by its name."""
-    path = _resolve(path_or_name, CLASSIFIER, ENCODER)
-    return dict(json.loads(_metadata(path, CLASSIFIER, ENCODER)["card"]))
+    """Model card of a file of weights, or of a shipped model by its name."""
+    kinds = CLASSIFIER, ENCODER, DELINEATOR
+    return dict(json.loads(_metadata(_resolve(path_or_name, *kinds), *kinds)["card"]))
 
 
 def shipped() -> dict[str, Path]:
@@ -156,10 +174,9 @@ def _save(model: nn.Module, path: str | Path, kind: _Kind, config: dict[str, Any
     os.replace(partial, path)
 
 
-def _load(path: str | Path, kind: _Kind, build: Callable[..., Model]) -> Model:
+def _load(path: str | Path, kind: _Kind, build: Callable[[dict[str, Any]], Model]) -> Model:
     path = _resolve(path, kind)
-    config = json.loads(_metadata(path, kind)["config"])
-    model = build(build_encoder(**config.pop("encoder")), **config)
+    model = build(json.loads(_metadata(path, kind)["config"]))
     try:
         model.load_state_dict(load_file(path))
     except (RuntimeError, SafetensorError) as error:
@@ -192,5 +209,5 @@ def _first_line(error: Exception) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
-__all__ = ["BEST", "load_classifier", "load_encoder", "model_card", "pretrained", "save_classifier", "save_encoder",
-           "shipped", "shipped_encoders"]
+__all__ = ["BEST", "load_classifier", "load_delineator", "load_encoder", "model_card", "pretrained", "save_classifier",
+           "save_delineator", "save_encoder", "shipped", "shipped_encoders"]

@@ -1,0 +1,12 @@
+"""What an ECG measures: its beats, intervals and amplitudes in clinical terms, and the rules that they meet."""
+
+from ecgkit.physiology.columns import COLUMNS
+from ecgkit.physiology.delineate import delineate
+from ecgkit.physiology.measure import Measurements, measure
+from ecgkit.physiology.median_beat import MedianBeats, median_beats
+from ecgkit.physiology.quality import lead_faults
+from ecgkit.physiology.rules import judge, load_rules
+from ecgkit.physiology.rules_table import rules_table
+
+__all__ = ["COLUMNS", "Measurements", "MedianBeats", "delineate", "judge", "lead_faults", "load_rules", "measure",
+           "median_beats", "rules_table"]

@@ -1,0 +1,67 @@
+"""Tests of the delineator's training: targets by hand, unknown stretches left out, and something is learnt."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from ecgkit.physiology.delineate import delineate
+from ecgkit.simulator import Cohort
+from ecgkit.simulator.waves import Waves
+from ecgkit.training.delineation import Annotated, DelineationSettings, _recorded, coverage, train_delineator
+from ecgkit.training.loop import Schedule
+
+TINY = DelineationSettings(options={"widths": [8, 8, 8], "kernel_size": 5}, seconds=2.5, ecgs_per_epoch=128,
+                           schedule=Schedule(epochs=3, batch_size=16, learning_rate=1e-2))
+
+
+def one(ms: list[list[float]], kind: int = 0, fs: float = 100.0) -> Waves:
+    return Waves(np.array([[ms]], dtype=float), np.array([[kind]], dtype=np.int8), np.full((1, 1), np.nan), fs)
+
+
+def test_coverage_by_hand() -> None:
+    nan = [np.nan] * 3
+    cover = coverage(one([[20, 40, 60], [90, 100, 117], nan], kind=2), 20, 100)[0]
+    np.testing.assert_allclose(cover[0, :9], [0, 0, 0.5, 1, 1, 1, 0.5, 0, 0])
+    np.testing.assert_allclose(cover[1, 8:14], [0, 0.5, 1, 1, 0.2, 0], atol=1e-6)
+    assert not cover[2].any()
+    np.testing.assert_array_equal(cover[4], cover[1])
+    assert not cover[3].any()
+
+
+def test_the_area_is_the_length_wherever_a_wave_lies() -> None:
+    for shift in np.linspace(0, 10, 7):
+        cover = coverage(one([[50 + shift, 80, 133 + shift], [np.nan] * 3, [np.nan] * 3]), 40, 100)
+        assert cover.sum() == pytest.approx(8.3, abs=1e-5)
+
+
+def test_half_a_wave_makes_its_surroundings_unknown() -> None:
+    cover = coverage(one([[np.nan, 400, 450], [np.nan] * 3, [np.nan] * 3]), 100, 100)[0, 0]
+    assert np.isnan(cover[20:45]).all()
+    assert np.isfinite(cover[50:]).all()
+
+
+def annotated(n: int = 4) -> Annotated:
+    cohort = Cohort(seed=8, fs=250, seconds=6)
+    return Annotated(cohort.signals(range(n)), cohort.waves(range(n)), np.tile([1000.0, 5000.0], (n, 1)))
+
+
+def test_recordings_count_only_where_someone_looked() -> None:
+    given = annotated()
+    x, target = _recorded(given, 64, 625, 250.0, torch.Generator().manual_seed(0))
+    assert x.shape == (64, 12, 625)
+    assert torch.isnan(target[:, 3:]).all(), "nobody says which beats come early"
+    known = torch.isfinite(target[:, :3]).float().mean()
+    assert 0.5 < known < 1
+
+
+def test_it_learns_and_the_seed_decides() -> None:
+    model, history = train_delineator(annotated(), settings=TINY)
+    assert history["loss"].iloc[-1] < 0.85 * history["loss"].iloc[0]
+    again, _ = train_delineator(annotated(), settings=TINY)
+    assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), again.state_dict().values(), strict=True))
+    other, _ = train_delineator(settings=TINY)
+    assert not torch.equal(other.head.weight, model.head.weight)
+    found = delineate(Cohort(seed=1, fs=500, seconds=5).signals(range(2)), 500, model=model)
+    assert found.fs == 500
