@@ -21,7 +21,7 @@ from ecgkit.models.embedder import Embedder
 from ecgkit.models.encoders import build_encoder
 
 #: The shipped encoder that `pretrained` gives.
-BEST = "simulator-utah"
+BEST = "simulator"
 
 Model = TypeVar("Model", bound=nn.Module)
 
