@@ -21,6 +21,10 @@ from ecgkit.leads import LEADS
 #: Sampling rate in Hz of the recordings, and so of the boundaries.
 FS = 500
 SECONDS = 10
+#: Stored units of a millivolt, in every lead. The gains in the headers make the range of every lead 1 mV, which hides
+#: which lead is the larger. The stored numbers themselves obey Einthoven's law to the unit, so they have one gain for
+#: all leads; that it is 1000 is inferred from their size (the median R of V5 is then 1.6 mV).
+GAIN = 1000.0
 #: Records in LUDB 1.0.1; a folder with fewer is a sample and is called so.
 N_RECORDS = 200
 _AXIS = "Electric axis of the heart"
@@ -55,7 +59,7 @@ def load(root: str | Path, *, task: str = "all", fs: float = FS, on_error: str =
     -------
     ECGDataset
         `record` is the path below `root` (``data/1``), `sex` 0 male and 1 female. Each patient has one record;
-        `strat_fold` is stratified over the labels.
+        `strat_fold` is stratified over the labels. Signals have the one gain `GAIN`, not those of the headers.
 
     References
     ----------
@@ -73,7 +77,7 @@ def load(root: str | Path, *, task: str = "all", fs: float = FS, on_error: str =
     if unknown:
         raise EcgkitError(f"{root / 'ludb.csv'}: has no row for the record {unknown[0]}")
     source = Source("ludb", root, names, [(f"{name}.hea", f"{name}.dat") for name in names], partial(_read, fs),
-                    round(SECONDS * fs), {"fs": fs})
+                    round(SECONDS * fs), {"fs": fs, "gain": GAIN})
     store = open_store(source, cache=cache, processes=processes)
     rows = table.loc[[_number(name) for name in names]].reset_index(drop=True)
     labels, label_names = _labels(rows, TASKS[task])
@@ -141,7 +145,7 @@ def _waves(symbols: list[str], samples: NDArray[np.int64]) -> list[dict[str, Any
 
 
 def _read(fs: float, root: Path, record: str) -> tuple[NDArray[np.float32], dict[str, str]]:
-    return read_record(root / record, fs, seconds=SECONDS, root=root, record=record)[0], {}
+    return read_record(root / record, fs, seconds=SECONDS, root=root, record=record, gain=GAIN)[0], {}
 
 
 def _table(root: Path) -> pd.DataFrame:

@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgkit.errors import EcgkitError, RecordError
-from ecgkit.leads import LEADS, standardise
+from ecgkit.leads import LEADS, canonical, standardise
 
 #: A lead whose whole range is less than this many millivolts carries no ECG (a QRS has 0.1 mV and more).
 FLAT_BELOW_MV = 0.01
@@ -47,8 +47,9 @@ class Header:
 
 
 def read_record(path: str | Path, fs: float | None = None, *, seconds: float | None = None,
-                root: str | Path | None = None,
-                record: str | None = None) -> tuple[NDArray[np.float32], float, Header]:
+                root: str | Path | None = None, record: str | None = None,
+                gain: float | None = None,
+                keep_faulty: bool = False) -> tuple[NDArray[np.float32], float, Header]:
     """Read a WFDB record.
 
     Parameters
@@ -63,6 +64,11 @@ def read_record(path: str | Path, fs: float | None = None, *, seconds: float | N
         Folder that no file may lie outside of, symbolic links followed; the record's own folder by default.
     record : str, optional
         Name of the record in errors; `path` by default.
+    gain : float, optional
+        Stored units that make a millivolt in every lead, where a source's headers are known to be wrong about it.
+    keep_faulty : bool
+        Whether to keep a lead that is flat, and one of twelve with missing samples as nan throughout, for a reader
+        that tells such leads from others.
 
     Returns
     -------
@@ -82,17 +88,28 @@ def read_record(path: str | Path, fs: float | None = None, *, seconds: float | N
     base = record_base(path)
     record = record or str(path)
     root = Path(root) if root is not None else base.parent
-    signal, read = _read(base, root, record)
+    signal, read = _read(base, root, record, gain)
     header = Header(float(read.fs), read.sig_len, tuple(read.comments))
     if seconds is not None:
         signal = cut(signal, header.fs, seconds, record)
     target = fs or header.fs
+    gaps = _gaps(signal, read.sig_name) if keep_faulty else {}
+    signal[list(gaps.values())] = 0
     twelve = standardise(signal, [name or "" for name in read.sig_name], fs=header.fs, target_fs=target,
                          units=read.units, record=record)
     if seconds is not None:
         twelve = twelve[:, :round(seconds * target)]
-    check_not_flat(twelve, record)
+    if not keep_faulty:
+        check_not_flat(twelve, record)
+    twelve[[LEADS.index(lead) for lead in gaps]] = np.nan
     return twelve, target, header
+
+
+def _gaps(signal: NDArray[np.float64], names: Sequence[str | None]) -> dict[str, int]:
+    """Row of each lead with missing samples, where all twelve leads are there; else the others follow from them."""
+    leads = [canonical(name or "") for name in names]
+    found = {lead: k for k, lead in enumerate(leads) if lead and not np.isfinite(signal[k]).all()}
+    return found if set(LEADS) <= set(leads) else {}
 
 
 def cut(signal: NDArray[np.float64], fs: float, seconds: float, record: str) -> NDArray[np.float64]:
@@ -168,8 +185,10 @@ def _checked(path: Path, root: Path, record: str) -> Path:
     return path
 
 
-def _read(base: Path, root: Path, record: str) -> tuple[NDArray[np.float64], Any]:
+def _read(base: Path, root: Path, record: str, gain: float | None) -> tuple[NDArray[np.float64], Any]:
     """Signal in the units of its header, `(n_leads, sig_len)`, missing samples NaN, and the `wfdb.Record`.
+
+    With a gain, that one, no baseline and millivolts take the place of what the header says.
 
     `wfdb` opens whatever a header names, so it sees only a folder with a clean header and links to the checked files.
     """
@@ -192,6 +211,8 @@ def _read(base: Path, root: Path, record: str) -> tuple[NDArray[np.float64], Any
                 shutil.copyfile(path, Path(folder, link))
         with _in_one_line(record, "is damaged"):
             read = wfdb.rdrecord(f"{folder}/record", physical=False)
+            if gain is not None:
+                read.adc_gain, read.baseline, read.units = ([value] * read.n_sig for value in (gain, 0, "mV"))
             signal, sums = np.asarray(read.dac(), dtype=np.float64).T, read.calc_checksum()
     for name, given, found in zip(read.sig_name, read.checksum, sums, strict=True):
         # a writer may leave out checksums, or leave all of them at zero

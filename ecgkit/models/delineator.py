@@ -11,8 +11,8 @@ from torch.nn.functional import interpolate, pad
 from ecgkit.errors import EcgkitError
 from ecgkit.leads import N_LEADS
 
-#: What each channel of the output stands for: three waves, and which of the QRS complexes come early.
-CHANNELS = ("P", "QRS", "T", "atrial", "ventricular")
+#: What each channel of the output stands for.
+CHANNELS = ("P", "QRS", "T")
 #: Neighbouring samples that the first layer takes as one: the net works at half of its rate.
 FOLD = 2
 #: Millivolts below which the spread of an ECG is taken as that, so that silence is not blown up.
@@ -44,7 +44,7 @@ class Delineator(nn.Module):
         self.head = nn.Conv1d(widths[0], len(CHANNELS) * FOLD, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map signals `(batch, 12, sig_len)` in mV to logits `(batch, 5, sig_len)`.
+        """Map signals `(batch, 12, sig_len)` in mV to logits `(batch, 3, sig_len)`.
 
         Raises
         ------

@@ -20,8 +20,9 @@ from ecgkit.models.delineator import Delineator
 from ecgkit.models.embedder import Embedder
 from ecgkit.models.encoders import build_encoder
 
-#: The shipped encoder that `pretrained` gives.
+#: The shipped encoder that `pretrained` gives, and the shipped delineator.
 BEST = "simulator"
+DELINEATES = "unet"
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -112,15 +113,20 @@ def save_delineator(model: Delineator, path: str | Path, card: dict[str, Any]) -
     _save(model, path, DELINEATOR, model.config, card)
 
 
-def load_delineator(path: str | Path) -> Delineator:
-    """Read a file of `save_delineator`, in eval mode.
+def load_delineator(path_or_name: str | Path = DELINEATES) -> Delineator:
+    """Read a delineator, in eval mode.
+
+    Parameters
+    ----------
+    path_or_name : path
+        A file of `save_delineator`, or the name of a shipped one; by default the one that comes with the package.
 
     Raises
     ------
     EcgkitError
         Where there is no such file, or it is damaged or of another kind.
     """
-    return _load(path, DELINEATOR, lambda config: Delineator(**config))
+    return _load(path_or_name, DELINEATOR, lambda config: Delineator(**config))
 
 
 def pretrained(name: str = BEST) -> Embedder:

@@ -10,17 +10,18 @@ from numpy.typing import NDArray
 
 from ecgkit.errors import EcgkitError
 from ecgkit.leads import LEADS, N_LEADS
+from ecgkit.models.delineator import Delineator
 from ecgkit.physiology.columns import Reasons, Sheet, either, why
 from ecgkit.physiology.deflections import NAMES, deflections, qrs_parts
+from ecgkit.physiology.delineate import delineate
 from ecgkit.physiology.median_beat import LEAST_BEATS, MedianBeats, median_beats
+from ecgkit.physiology.quality import lead_faults
 from ecgkit.physiology.rhythm import measure_rhythm
 from ecgkit.simulator import MARKS, WAVES, Waves
 
 P, QRS, T = (WAVES.index(wave) for wave in ("P", "QRS", "T"))
 ONSET, OFFSET = MARKS.index("onset"), MARKS.index("offset")
 LEAD_I, AVF, V1 = (LEADS.index(lead) for lead in ("I", "aVF", "V1"))
-#: A lead whose median beat moves less (mV) is flat.
-FLAT_MV = 0.01
 #: Mean voltage of a wave in the frontal plane (mV) below which its axis has no meaning.
 LEAST_NET_MV = 0.005
 
@@ -36,6 +37,8 @@ class Measurements:
         could not be measured.
     reasons : DataFrame
         Of the same shape: why it could not be measured; an empty string where it was.
+    faults : ndarray of str, shape (n, 12)
+        Why a lead is unusable (`ecgkit.physiology.lead_faults`); an empty string where it is usable.
     beats : MedianBeats
         The median beats that were measured.
     waves : Waves
@@ -44,6 +47,7 @@ class Measurements:
 
     table: pd.DataFrame
     reasons: pd.DataFrame
+    faults: NDArray[np.str_]
     beats: MedianBeats
     waves: Waves
 
@@ -57,8 +61,12 @@ class _Part:
     begin: NDArray[np.intp]
 
 
-def measure(signals: NDArray[np.float32], fs: float, waves: Waves) -> Measurements:
+def measure(signals: NDArray[np.float32], fs: float, waves: Waves | None = None, *,
+            model: Delineator | None = None) -> Measurements:
     """Measure some ECGs.
+
+    A lead with a fault is left out: its own measurements are nan, and no wave is sought in it. A lead that only wanders
+    is kept, since the level before each beat is taken from it.
 
     Parameters
     ----------
@@ -66,20 +74,26 @@ def measure(signals: NDArray[np.float32], fs: float, waves: Waves) -> Measuremen
         Millivolts.
     fs : float
         Sampling rate in Hz.
-    waves : Waves
-        Boundaries of their waves.
+    waves : Waves, optional
+        Boundaries of their waves, where these are known; by default `ecgkit.physiology.delineate` finds them.
+    model : Delineator, optional
+        What finds them; by default the one that comes with the package.
 
     Raises
     ------
     EcgkitError
         If the rates or the shapes do not fit each other.
     """
-    if fs != waves.fs:
+    if waves is not None and fs != waves.fs:
         raise EcgkitError(f"signals at {fs:g} Hz with waves at {waves.fs:g} Hz: give the signals the waves were "
                           "found in")
-    beats = median_beats(signals, waves)
+    faults = lead_faults(signals, fs)
+    faults[faults == "wander"] = ""
+    usable = np.where((faults == "")[..., None], signals, np.float32(0))
+    waves = delineate(usable, fs, model=model) if waves is None else waves
+    beats = median_beats(usable, waves)
     few = why(beats.n_beats < LEAST_BEATS, f"fewer than {LEAST_BEATS} usable beats")
-    lead = _lead_reasons(beats, few)
+    lead = either(faults, np.repeat(few[:, None], N_LEADS, axis=1))
     sheet = Sheet()
     sheet.put("n_beats", beats.n_beats, why(beats.n_beats < 0, ""))
     measure_rhythm(sheet, waves)
@@ -87,14 +101,7 @@ def measure(signals: NDArray[np.float32], fs: float, waves: Waves) -> Measuremen
     _p_and_t(sheet, beats, few, lead)
     _qrs(sheet, beats, few, lead)
     table, reasons = sheet.tables()
-    return Measurements(table, reasons, beats, waves)
-
-
-def _lead_reasons(beats: MedianBeats, few: Reasons) -> Reasons:
-    """Why a lead cannot be measured, `(n, 12)`."""
-    swing = np.ptp(beats.signals, axis=2)
-    return either(np.repeat(few[:, None], N_LEADS, axis=1), why(np.isnan(swing), "missing samples"),
-                  why(swing < FLAT_MV, "flat lead"))
+    return Measurements(table, reasons, faults, beats, waves)
 
 
 def _intervals(sheet: Sheet, beats: MedianBeats, few: Reasons) -> None:

@@ -16,8 +16,9 @@ WORDS: Mapping[str, str] = {
     "p_{lead}": "P", "p_terminal_V1": "terminal P of V1", "p_terminal_ms_V1": "duration of terminal P of V1",
     "q_{lead}": "Q", "q_ms_{lead}": "duration of Q", "r_{lead}": "R", "r_ms_{lead}": "duration of R",
     "rpeak_{lead}": "time of the R peak", "notched_{lead}": "notched R (1 is yes)", "rp_{lead}": "R′", "t_{lead}": "T",
-    "j_{lead}": "J point", "st60_{lead}": "ST at J + 60 ms", "sokolow_{lead}": "S of V1 + R",
+    "st20_{lead}": "ST at J + 20 ms", "st60_{lead}": "ST at J + 60 ms", "sokolow_{lead}": "S of V1 + R",
     "cornell": "R of aVL + S of V3", "qrs_net_{lead}": "R − S", "qrs_swing_{lead}": "R + S",
+    "prominent_r_{lead}": "R − S, or R − 0.5 mV if more,",
     "s_beyond_ms_{lead}": "duration of S beyond that of R, or beyond 40 ms,",
 }
 _SIGNS = {">=": "≥", ">": ">", "<=": "≤", "<": "<"}
@@ -42,7 +43,7 @@ def _criterion(rows: pd.DataFrame) -> str:
 
 
 def _asked(group: pd.DataFrame) -> str:
-    """What a group of rows asks: `in 2 neighbouring leads of II, III, aVF: J point ≥ 0.1 mV`."""
+    """What a group of rows asks: `in 2 neighbouring leads of II, III, aVF: ST at J + 20 ms ≥ 0.1 mV`."""
     rows: list[Any] = list(group.itertuples())
     count, leads = rows[0].at_least, rows[0].leads
     if not count:

@@ -11,12 +11,13 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.functional import binary_cross_entropy_with_logits, interpolate
 
 from ecgkit.models.delineator import CHANNELS, Delineator
 from ecgkit.simulator import WAVES, Cohort
-from ecgkit.simulator.rhythm import ATRIAL_PREMATURE, VENTRICULAR_PREMATURE
+from ecgkit.simulator.rhythm import NORMAL
 from ecgkit.simulator.waves import Waves
+from ecgkit.training.annotated import Annotated
 from ecgkit.training.loop import Schedule, fit
 from ecgkit.transforms import add_emg, mask_leads, scale_gain, transform_vcg
 
@@ -26,25 +27,13 @@ _NUMBERS = 1 << 40
 NOISE = (0.5, 1.0, 2.0, 4.0)
 #: Half of the batches lose what a recording at 100 Hz does not have.
 NARROW_HZ = 40.0
-
-
-@dataclass(frozen=True)
-class Annotated:
-    """Recordings whose boundaries are known.
-
-    Parameters
-    ----------
-    signals : ndarray of float32, shape (n, 12, sig_len)
-        Millivolts at the delineator's rate.
-    waves : Waves
-        Their boundaries; which beats come early is not looked at.
-    span : ndarray, shape (n, 2)
-        Milliseconds between which each recording was annotated.
-    """
-
-    signals: NDArray[np.float32]
-    waves: Waves
-    span: NDArray[np.float64]
+#: What is rare is searched for among so many simulated ECGs, and makes up this share of the windows each: premature
+#: beats, and P waves that begin on the T before.
+RARE_SHARE, SEARCHED = 0.15, 100_000
+#: Milliseconds after the end of T until which a P counts as on it.
+ON_T = 20.0
+#: Annotated recordings are played between this much slower and faster, each batch at one speed.
+TEMPO = 1.25
 
 
 @dataclass(frozen=True)
@@ -59,6 +48,8 @@ class DelineationSettings:
         Length of a window.
     real_share : float
         Share of each batch that is drawn from annotated recordings, where there are any.
+    fibrillating_share : float
+        Share of each batch that is drawn from recordings of atrial fibrillation, where there are any.
     ecgs_per_epoch : int
         Windows that make an "epoch".
     schedule : Schedule
@@ -66,13 +57,15 @@ class DelineationSettings:
 
     options: dict[str, Any] = field(default_factory=dict)
     seconds: float = 4.0
-    real_share: float = 0.5
+    real_share: float = 0.45
+    fibrillating_share: float = 0.1
     ecgs_per_epoch: int = 6400
     schedule: Schedule = field(default_factory=lambda: Schedule(epochs=30, batch_size=64, learning_rate=4e-3,
                                                                 averaging=0.995))
 
 
-def train_delineator(annotated: Annotated | None = None, *, settings: DelineationSettings | None = None, seed: int = 0,
+def train_delineator(annotated: Annotated | None = None, fibrillating: NDArray[np.float32] | None = None, *,
+                     settings: DelineationSettings | None = None, seed: int = 0,
                      checkpoints: str | Path | None = None, device: str = "cpu") -> tuple[Delineator, pd.DataFrame]:
     """Train a delineator.
 
@@ -80,6 +73,9 @@ def train_delineator(annotated: Annotated | None = None, *, settings: Delineatio
     ----------
     annotated : Annotated, optional
         Recordings to learn from beside the simulator.
+    fibrillating : ndarray, shape (n, 12, sig_len), optional
+        Recordings of atrial fibrillation in millivolts at the delineator's rate: all that is known is that they have
+        no P wave.
     settings : DelineationSettings, optional
     seed : int
         Of the patients, the weights and the batches.
@@ -100,15 +96,20 @@ def train_delineator(annotated: Annotated | None = None, *, settings: Delineatio
         torch.manual_seed(seed)
         model = Delineator(**settings.options).to(device)
     cohorts = [Cohort(seed=seed, fs=model.fs, seconds=settings.seconds, noise=noise, finer=True) for noise in NOISE]
-    n_real = round(settings.real_share * settings.schedule.batch_size) if annotated else 0
+    batch_size = settings.schedule.batch_size
+    n_real = round(settings.real_share * batch_size) if annotated else 0
+    n_fibrillating = round(settings.fibrillating_share * batch_size) if fibrillating is not None else 0
+    rare = _rare(cohorts[0], min(SEARCHED, 20 * settings.ecgs_per_epoch))
 
     def loss(model: nn.Module, batch: Tensor, generator: torch.Generator) -> Tensor:
         assert isinstance(model, Delineator)
         cohort = cohorts[int(torch.randint(len(cohorts), (1,), generator=generator))]
-        x, target = _simulated(cohort, len(batch) - n_real, generator)
+        parts = [_simulated(cohort, batch_size - n_real - n_fibrillating, rare, generator)]
         if annotated and n_real:
-            more = _recorded(annotated, n_real, cohort.sig_len, model.fs, generator)
-            x, target = torch.cat([x, more[0]]), torch.cat([target, more[1]])
+            parts.append(_recorded(annotated, n_real, cohort.sig_len, model.fs, generator))
+        if fibrillating is not None and n_fibrillating:
+            parts.append(_without_p(fibrillating, n_fibrillating, cohort.sig_len, generator))
+        x, target = (torch.cat(part) for part in zip(*parts, strict=True))
         known = torch.isfinite(target).to(device)
         logits = model(_disturbed(x, model.fs, generator).to(device))
         return binary_cross_entropy_with_logits(logits[known], target.to(device)[known])
@@ -121,7 +122,7 @@ def train_delineator(annotated: Annotated | None = None, *, settings: Delineatio
 
 
 def coverage(waves: Waves, sig_len: int, fs: float) -> NDArray[np.float32]:
-    """How much of each sample lies in each of `CHANNELS`, `(n, 5, sig_len)`: 1 inside, one half at a boundary.
+    """How much of each sample lies in each of `CHANNELS`, `(n, 3, sig_len)`: 1 inside, one half at a boundary.
 
     A wave of which one boundary is unknown makes the samples around it unknown (nan): 300 ms on the open side.
     """
@@ -129,7 +130,6 @@ def coverage(waves: Waves, sig_len: int, fs: float) -> NDArray[np.float32]:
     onset, offset = at[..., 0], at[..., 2]
     reach = 0.3 * fs
     cover = np.zeros((len(at), len(CHANNELS), sig_len), dtype=np.float32)
-    early = {3: ATRIAL_PREMATURE, 4: VENTRICULAR_PREMATURE}
     for row, beat, wave in zip(*np.nonzero(np.isfinite(at).any(axis=-1)), strict=True):
         first, last = onset[row, beat, wave], offset[row, beat, wave]
         if np.isnan(first) or np.isnan(last):
@@ -143,32 +143,60 @@ def coverage(waves: Waves, sig_len: int, fs: float) -> NDArray[np.float32]:
         sample = np.arange(begin, end)
         inside = np.clip(sample - first + 0.5, 0, 1) * np.clip(last - sample + 0.5, 0, 1)
         cover[row, wave, begin:end] = np.maximum(cover[row, wave, begin:end], inside)
-        for channel, kind in early.items():
-            if wave == WAVES.index("QRS") and waves.kind[row, beat] == kind:
-                cover[row, channel, begin:end] = np.maximum(cover[row, channel, begin:end], inside)
     return cover
 
 
-def _simulated(cohort: Cohort, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def _rare(cohort: Cohort, n: int) -> list[NDArray[np.int64]]:
+    """Numbers of those of the first `n` ECGs that have a premature beat, and that have a P on the T before.
+
+    Where there is none, all.
+    """
+    ids, found = np.arange(n), []
+    for part in np.array_split(ids, -(-n // 4096)):
+        waves = cohort.waves(part)
+        gap = waves.ms[:, 1:, WAVES.index("P"), 0] - waves.ms[:, :-1, WAVES.index("T"), 2]
+        found.append([(waves.kind > NORMAL).any(axis=1), (gap < ON_T).any(axis=1)])
+    masks = [np.concatenate(masks) for masks in zip(*found, strict=True)]
+    return [ids[mask] if mask.any() else ids for mask in masks]
+
+
+def _simulated(cohort: Cohort, n: int, rare: list[NDArray[np.int64]],
+               generator: torch.Generator) -> tuple[Tensor, Tensor]:
     ids = torch.randint(_NUMBERS, (n,), generator=generator).numpy()
+    n_each = round(RARE_SHARE * n)
+    for k, numbers in enumerate(rare):
+        ids[k * n_each:(k + 1) * n_each] = numbers[torch.randint(len(numbers), (n_each,), generator=generator).numpy()]
     target = coverage(cohort.waves(ids), cohort.sig_len, cohort.fs)
     return torch.from_numpy(cohort.signals(ids)), torch.from_numpy(target)
 
 
+def _without_p(signals: NDArray[np.float32], n: int, sig_len: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Windows of atrial fibrillation: no P anywhere, and nothing known about the rest."""
+    rows = torch.randint(len(signals), (n,), generator=generator).tolist()
+    starts = torch.randint(signals.shape[-1] - sig_len + 1, (n,), generator=generator).tolist()
+    x = np.stack([signals[row, :, start:start + sig_len] for row, start in zip(rows, starts, strict=True)])
+    target = torch.full((n, len(CHANNELS), sig_len), torch.nan)
+    target[:, CHANNELS.index("P")] = 0
+    return transform_vcg(torch.from_numpy(x), 20.0, 1.2, True, generator), target
+
+
 def _recorded(annotated: Annotated, n: int, sig_len: int, fs: float,
               generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Windows of annotated recordings, turned a little; nan where nobody annotated."""
+    """Windows of annotated recordings, played slower or faster and turned a little; nan where nobody annotated."""
     rows = torch.randint(len(annotated.signals), (n,), generator=generator).numpy()
-    latest = annotated.signals.shape[-1] - sig_len
-    starts = torch.randint(latest + 1, (n,), generator=generator).numpy()
-    x = np.stack([annotated.signals[row, :, start:start + sig_len] for row, start in zip(rows, starts, strict=True)])
-    ms = annotated.waves.ms[rows] - (starts / fs * 1000)[:, None, None, None]
+    most = annotated.signals.shape[-1]
+    length = min(most, round(sig_len * TEMPO ** float(2 * torch.rand(1, generator=generator) - 1)))
+    starts = torch.randint(most - length + 1, (n,), generator=generator).numpy()
+    windows = np.stack([annotated.signals[row, :, start:start + length]
+                        for row, start in zip(rows, starts, strict=True)])
+    x = interpolate(torch.from_numpy(windows), sig_len, mode="linear", align_corners=True)
+    tempo = (length - 1) / (sig_len - 1)
+    ms = (annotated.waves.ms[rows] - (starts / fs * 1000)[:, None, None, None]) / tempo
     target = coverage(Waves(ms, annotated.waves.kind[rows], annotated.waves.rr[rows], fs), sig_len, fs)
-    time = (starts[:, None] + np.arange(sig_len)) / fs * 1000
-    target[:, :len(WAVES)][np.broadcast_to(((time < annotated.span[rows, :1]) | (time > annotated.span[rows, 1:]))[
+    time = (starts[:, None] + np.arange(sig_len) * tempo) / fs * 1000
+    target[np.broadcast_to(((time < annotated.span[rows, :1]) | (time > annotated.span[rows, 1:]))[
         :, None], (n, len(WAVES), sig_len))] = np.nan
-    target[:, len(WAVES):] = np.nan
-    return transform_vcg(torch.from_numpy(x), 20.0, 1.2, True, generator), torch.from_numpy(target)
+    return transform_vcg(x, 20.0, 1.2, True, generator), torch.from_numpy(target)
 
 
 def _disturbed(x: Tensor, fs: float, generator: torch.Generator) -> Tensor:

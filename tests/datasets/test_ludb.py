@@ -1,4 +1,4 @@
-"""LUDB: per-lead gains, labels of its table, and boundaries even where a mark is missing."""
+"""LUDB: one gain for all leads, labels of its table, and boundaries even where a mark is missing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import wfdb
 import ecgkit.datasets
 from ecgkit.datasets import ludb
 from ecgkit.errors import EcgkitError, RecordError
-from ecgkit.leads import LEADS
+from ecgkit.leads import LEADS, limb_residual
 from tests.datasets.helpers import heartbeat, write_record
 
 HEADER = ("ID,Sex,Age,Rhythms,Electric axis of the heart,Conduction abnormalities,Extrasystolies,Hypertrophies,"
@@ -88,11 +88,13 @@ def test_mistakes(root):
 
 @pytest.mark.real
 class TestSample:
-    def test_signals_have_their_own_gain_per_lead(self, data_root):
+    def test_signals_have_one_gain_that_keeps_einthovens_law(self, data_root):
         data = ecgkit.datasets.load("ludb", root=data_root / "ludb-sample")
         assert (len(data), data.fs, data.sig_len, data.name, data.excluded) == (100, 500, 5000, "LUDB sample", ())
-        expected = wfdb.rdrecord(str(data_root / "ludb-sample/data/1")).p_signal.T
-        np.testing.assert_allclose(data.batch([list(data.records["record"]).index("data/1")])[0], expected, atol=1e-6)
+        stored = wfdb.rdrecord(str(data_root / "ludb-sample/data/1"), physical=False).d_signal.T
+        np.testing.assert_allclose(data.batch([list(data.records["record"]).index("data/1")])[0], stored / 1000,
+                                   atol=1e-6)
+        assert np.abs(limb_residual(data.signals[np.arange(100)])).max() <= 0.002  # stored numbers are whole microvolts
         assert data.records["age"].between(10, 100).all()
         counts = dict(zip(data.label_names, data.labels.sum(axis=0).tolist(), strict=True))
         assert counts["Sinus rhythm"] + counts["Sinus bradycardia"] + counts["Atrial fibrillation"] == 94

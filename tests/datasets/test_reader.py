@@ -236,6 +236,21 @@ class TestFaults:
         signal[7] = 0.002 * np.sin(np.arange(1000))
         self.check(write_record(tmp_path, "r", signal), r"is flat in lead V2")
 
+    def test_faulty_leads_are_kept_for_who_asks(self, tmp_path):
+        signal = heartbeat()
+        signal[7], signal[1, 500] = 1.5, np.nan
+        order = np.arange(12)[::-1]
+        path = write_record(tmp_path, "r", signal[order], lead_names=[LEADS[k] for k in order])
+        kept = read_record(path, keep_faulty=True)[0]
+        assert np.isnan(kept[1]).all()
+        others = np.arange(12) != 1
+        np.testing.assert_allclose(kept[others], signal[others], atol=1e-3)
+        # With four of the limb leads left out, they follow from II, and so nobody may fill its gap.
+        eight = [1, 0, *range(6, 12)]
+        path = write_record(tmp_path, "eight", signal[eight], lead_names=[LEADS[k] for k in eight])
+        with pytest.raises(RecordError, match="lead II has 1 non-finite"):
+            read_record(path, keep_faulty=True)
+
     def test_quiet_but_real_lead_is_kept(self, tmp_path):
         signal = heartbeat()
         signal[7] = 0.05 * np.sin(np.arange(1000))

@@ -24,13 +24,13 @@ from ecgkit.physiology.rules_table import WORDS, rules_table
 
 LEAD = "(?:" + "|".join(LEADS) + ")"
 GLOBAL = ("qrs", "axis", "pr", "heart_rate", "p_share", "rr_cv", "qtc_fridericia", "p_terminal_V1", "p_terminal_ms_V1")
-PER_LEAD = ("p", "q", "r", "s", "rp", "t", "q_ms", "r_ms", "s_ms", "rpeak", "j", "st60", "notched")
+PER_LEAD = ("p", "q", "r", "s", "rp", "t", "q_ms", "r_ms", "s_ms", "rpeak", "st20", "st60", "notched")
 PAIRS = [("aVL", "I"), ("I", "II"), ("II", "aVF"), ("aVF", "III"),
          ("V1", "V2"), ("V2", "V3"), ("V3", "V4"), ("V4", "V5"), ("V5", "V6")]
 NORMAL = {"qrs": 90, "axis": 40, "pr": 160, "heart_rate": 70, "p_share": 1, "rr_cv": 0.03, "qtc_fridericia": 400,
           "p_terminal_V1": -0.03, "p_terminal_ms_V1": 20,
           "p": 0.1, "q": -0.03, "r": 0.8, "s": -0.2, "rp": 0, "t": 0.3, "q_ms": 10, "r_ms": 35, "s_ms": 20,
-          "rpeak": 40, "j": 0.0, "st60": 0.0, "notched": 0}
+          "rpeak": 40, "st20": 0.0, "st60": 0.0, "notched": 0}
 
 with open(Path(module.__file__).with_name("rules.csv"), newline="") as file:
     ROWS = list(csv.DictReader(file))
@@ -66,11 +66,12 @@ def measured(ecg: dict[str, float], name: str, lead: str) -> float:
         return ecg["r_aVL"] - s_or_qs(ecg, "V3")
     if name == "sokolow_{lead}":
         return ecg[f"r_{lead}"] - s_or_qs(ecg, "V1")
-    if name in {"qrs_net_{lead}", "qrs_swing_{lead}"}:
+    if name in {"qrs_net_{lead}", "qrs_swing_{lead}", "prominent_r_{lead}"}:
         q, r, s, rp = (ecg[f"{wave}_{lead}"] for wave in ("q", "r", "s", "rp"))
         if any(map(math.isnan, (q, r, s, rp))):
             return math.nan
-        return max(r, rp) + min(q, s) if "net" in name else max(r, rp) - min(q, s)
+        tallest, deepest = max(r, rp), -min(q, s)
+        return tallest + deepest if "swing" in name else tallest - (deepest if "net" in name else min(deepest, 0.5))
     if name == "s_beyond_ms_{lead}":
         r, s = ecg[f"r_ms_{lead}"], ecg[f"s_ms_{lead}"]
         return math.nan if math.isnan(r) else s - min(r, 40)
@@ -193,7 +194,7 @@ def test_the_binding_condition_is_the_weakest_of_the_best_alternative():
     sokolow = one("LVH Sokolow-Lyon", s_V1=-1.5, r_V5=1.7, r_V6=2.2)
     assert (sokolow["verdict"], sokolow["binding"]) == ("met", "sokolow_V6")
     assert sokolow["margin"] == pytest.approx(0.2)
-    ischaemia = one("lateral ischaemia", t_V5=-0.13, t_V6=-0.2, j_V5=-0.02, st60_V5=-0.02)
+    ischaemia = one("lateral ischaemia", t_V5=-0.13, t_V6=-0.2, st20_V5=-0.02, st60_V5=-0.02)
     assert (ischaemia["verdict"], ischaemia["binding"]) == ("met", "t_V5")
     assert ischaemia["margin"] == pytest.approx(0.03)
 
@@ -233,7 +234,7 @@ def test_elevation_needs_two_neighbours():
     table = normal(7)
     for k, leads in enumerate([["V4"], ["V4", "V6"], ["V4", "V5"], ["aVL", "II"], ["I", "II"], ["III", "V1"],
                                ["aVL", "III"]]):
-        table.loc[k, [f"j_{lead}" for lead in leads]] = 0.1
+        table.loc[k, [f"st20_{lead}" for lead in leads]] = 0.1
     expected = ["not met", "not met", "met", "not met", "met", "not met", "not met"]
     assert verdicts("ST elevation", table) == expected
     assert set(verdicts("acute lateral infarction", table)) == {"not met"}
@@ -250,9 +251,22 @@ def test_old_inferior_infarction_needs_q_broad_and_deep_in_the_same_two_leads_ne
     assert verdicts("old inferior infarction", wide.assign(rp_V1=1.3)) == ["not met", "met", "not met"]
 
 
+@pytest.mark.parametrize(("r", "s", "met"), [(0.3, -0.2, True), (0.3, -0.3, False), (0.3, -0.9, False),
+                                            (0.5, -0.9, False), (0.51, -0.9, True), (0.51, -0.2, True)])
+def test_t_inversion_needs_an_r_that_outweighs_s_or_is_prominent(r, s, met):
+    leads = {f"{wave}_{lead}": value for wave, value in {"r": r, "s": s, "t": -0.2}.items() for lead in ("V2", "V3")}
+    assert one("anterior ischaemia", **leads)["verdict"] == ("met" if met else "not met")
+
+
+def test_one_late_r_peak_of_v5_and_v6_is_enough_for_left_bundle_branch_block():
+    block = {"qrs": 140, **{f"q_{lead}": 0 for lead in ("I", "V5", "V6")}, "r_V1": 0.1, "s_V1": -1.5}
+    table = normal(4, **block).assign(rpeak_V5=[60, 61, 40, 60], rpeak_V6=[60, 40, 61, 60])
+    assert verdicts("complete LBBB", table) == ["not met", "met", "met", "not met"]
+
+
 def test_elevation_of_v2_and_v3_depends_on_sex_and_age():
     levels = [0.14, 0.15, 0.2, 0.25]
-    table = normal(4).assign(j_V2=levels, j_V3=levels)
+    table = normal(4).assign(st20_V2=levels, st20_V3=levels)
 
     def met(age, sex):
         return [verdict == "met" for verdict in verdicts("acute anterior infarction", table, age, sex)]
@@ -260,7 +274,8 @@ def test_elevation_of_v2_and_v3_depends_on_sex_and_age():
     assert met(30, 1) == met(80, 1) == [False, True, True, True]
     assert met(40, 0) == [False, False, True, True]
     assert met(39.9, 0) == [False, False, False, True]
-    assert verdicts("acute anterior infarction", normal(2, j_V4=0.1).assign(j_V3=[0.19, 0.2])) == ["not met", "met"]
+    table = normal(2, st20_V4=0.1).assign(st20_V3=[0.19, 0.2])
+    assert verdicts("acute anterior infarction", table) == ["not met", "met"]
 
 
 def test_unknown_sex_or_age_matters_only_where_the_verdict_depends_on_it():
@@ -271,10 +286,10 @@ def test_unknown_sex_or_age_matters_only_where_the_verdict_depends_on_it():
     assert found["binding"].tolist() == ["qtc_fridericia", "sex", "qtc_fridericia", "qtc_fridericia"]
     # The margin to the limit that is nearest.
     np.testing.assert_allclose(found["margin"], [-10, np.nan, 10, np.nan])
-    elevated = normal(j_V2=0.22, j_V3=0.22)
+    elevated = normal(st20_V2=0.22, st20_V3=0.22)
     assert verdicts("ST elevation", elevated, np.nan, 1) == ["met"]
     assert verdicts("ST elevation", elevated, np.nan, 0) == ["not measurable"]
-    assert one("ST elevation", np.nan, 0, j_V2=0.22, j_V3=0.22)["binding"] == "age"
+    assert one("ST elevation", np.nan, 0, st20_V2=0.22, st20_V3=0.22)["binding"] == "age"
 
 
 def test_a_missing_measurement_matters_only_where_the_verdict_depends_on_it():
@@ -338,7 +353,10 @@ def test_every_measurement_exists_in_the_unit_of_its_threshold():
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row['rule']} {row['measurement']} {row['leads']}")
 def test_a_row_is_valid(row):
-    assert row["source"].removesuffix(" (threshold ours)") in {
+    source, _, ours = row["source"].partition(" (")
+    assert ours in {"", "threshold ours)", "at J + 20 ms)", "one lead is enough)"}
+    assert (ours == "at J + 20 ms)") == (row["measurement"] == "st20_{lead}")
+    assert source in {
         "10.1016/j.jacc.2008.12.013", "10.1016/j.jacc.2008.12.014", "10.1016/j.jacc.2008.12.015",
         "10.1161/CIR.0000000000000617", "10.1093/eurheartj/ehaa612", "secondary"}
     assert row["comparison"] in {">=", ">", "<=", "<"}
@@ -393,8 +411,9 @@ def test_the_table_in_words():
     words = table["criterion"]
     assert words["normal QRS"] == "QRS ≤ 110 ms and QRS axis ≥ −30° and QRS axis ≤ 90°"
     assert words["acute inferior infarction"] == (
-        "QRS < 120 ms and in 2 neighbouring leads of II, III, aVF: J point ≥ 0.1 mV")
-    assert "J point ≥ 0.25 mV (V2, V3; men under 40 years), J point ≥ 0.15 mV (V2, V3; women)" in words["ST elevation"]
+        "QRS < 120 ms and in 2 neighbouring leads of II, III, aVF: ST at J + 20 ms ≥ 0.1 mV")
+    assert ("ST at J + 20 ms ≥ 0.25 mV (V2, V3; men under 40 years), ST at J + 20 ms ≥ 0.15 mV (V2, V3; women)"
+            in words["ST elevation"])
     assert words["low voltage"] == ("either (R + S < 0.5 mV (I, II, III, aVR, aVL, aVF)) or "
                                     "(R + S < 1 mV (V1, V2, V3, V4, V5, V6))")
     assert table.loc["pre-excitation", "source"] == "10.1016/j.jacc.2008.12.013; secondary"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,25 +11,24 @@ import torch
 from ecgkit.physiology.delineate import delineate
 from ecgkit.simulator import Cohort
 from ecgkit.simulator.waves import Waves
-from ecgkit.training.delineation import Annotated, DelineationSettings, _recorded, coverage, train_delineator
+from ecgkit.training.annotated import Annotated
+from ecgkit.training.delineation import DelineationSettings, _rare, _recorded, _without_p, coverage, train_delineator
 from ecgkit.training.loop import Schedule
 
 TINY = DelineationSettings(options={"widths": [8, 8, 8], "kernel_size": 5}, seconds=2.5, ecgs_per_epoch=128,
                            schedule=Schedule(epochs=3, batch_size=16, learning_rate=1e-2))
 
 
-def one(ms: list[list[float]], kind: int = 0, fs: float = 100.0) -> Waves:
-    return Waves(np.array([[ms]], dtype=float), np.array([[kind]], dtype=np.int8), np.full((1, 1), np.nan), fs)
+def one(ms: list[list[float]], fs: float = 100.0) -> Waves:
+    return Waves(np.array([[ms]], dtype=float), np.zeros((1, 1), dtype=np.int8), np.full((1, 1), np.nan), fs)
 
 
 def test_coverage_by_hand() -> None:
     nan = [np.nan] * 3
-    cover = coverage(one([[20, 40, 60], [90, 100, 117], nan], kind=2), 20, 100)[0]
+    cover = coverage(one([[20, 40, 60], [90, 100, 117], nan]), 20, 100)[0]
     np.testing.assert_allclose(cover[0, :9], [0, 0, 0.5, 1, 1, 1, 0.5, 0, 0])
     np.testing.assert_allclose(cover[1, 8:14], [0, 0.5, 1, 1, 0.2, 0], atol=1e-6)
     assert not cover[2].any()
-    np.testing.assert_array_equal(cover[4], cover[1])
-    assert not cover[3].any()
 
 
 def test_the_area_is_the_length_wherever_a_wave_lies() -> None:
@@ -51,7 +52,6 @@ def test_recordings_count_only_where_someone_looked() -> None:
     given = annotated()
     x, target = _recorded(given, 64, 625, 250.0, torch.Generator().manual_seed(0))
     assert x.shape == (64, 12, 625)
-    assert torch.isnan(target[:, 3:]).all(), "nobody says which beats come early"
     known = torch.isfinite(target[:, :3]).float().mean()
     assert 0.5 < known < 1
 
@@ -65,3 +65,31 @@ def test_it_learns_and_the_seed_decides() -> None:
     assert not torch.equal(other.head.weight, model.head.weight)
     found = delineate(Cohort(seed=1, fs=500, seconds=5).signals(range(2)), 500, model=model)
     assert found.fs == 500
+
+
+def test_what_is_rare_is_searched_for() -> None:
+    cohort = Cohort(seed=0, fs=100, seconds=4, finer=True)
+    early, on_t = _rare(cohort, 3000)
+    assert 0 < len(early) < 600
+    assert (cohort.waves(early).kind > 0).any(axis=1).all()
+    assert not (cohort.waves(np.setdiff1d(np.arange(3000), early)).kind > 0).any()
+    assert 0 < len(on_t) < 1500
+    ms = cohort.waves(on_t).ms
+    assert (np.nanmin(ms[:, 1:, 0, 0] - ms[:, :-1, 2, 2], axis=1) < 20).all()
+
+
+def test_fibrillation_says_only_that_there_is_no_p() -> None:
+    signals = Cohort(seed=8, fs=250, seconds=6).signals(range(3))
+    x, target = _without_p(signals, 5, 1000, torch.Generator().manual_seed(0))
+    assert x.shape == (5, 12, 1000)
+    assert (target[:, 0] == 0).all()
+    assert torch.isnan(target[:, 1:]).all()
+
+
+def test_fibrillation_teaches_that_there_is_no_p() -> None:
+    signals = Cohort(seed=8, fs=250, seconds=6).signals(range(8))
+    settings = replace(TINY, fibrillating_share=1.0, real_share=0.0)
+    model, _ = train_delineator(None, signals, settings=settings)
+    with torch.no_grad():
+        chance = torch.sigmoid(model(torch.from_numpy(signals)))
+    assert chance[:, 0].mean() < chance[:, 1].mean() - 0.05, "nothing was said of QRS"
