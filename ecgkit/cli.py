@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+Made = TypeVar("Made")
 DISCLAIMER = "Research software, not a medical device: do not use it for decisions about patients."
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
@@ -208,7 +209,7 @@ def predict(records: Records,
     if not as_json:
         print("  ".join([f"{'record':<32}", *(f"{name:>6}" for name in classifier.label_names)]))
     done = 0
-    for path, probabilities in applied(classifier.predict, paths, classifier.fs, "classifying"):
+    for path, probabilities in applied(on_signal(classifier.predict, classifier.fs), paths, "classifying"):
         done += 1
         if as_json:
             named = {name: round(float(p), 4) for name, p in zip(classifier.label_names, probabilities, strict=True)}
@@ -237,11 +238,11 @@ def embed(records: Records,
     from ecgkit.datasets.reader import find_records
     from ecgkit.models import BEST, load_encoder, model_card
 
-    check_table(output, force)
+    check_output(output, (".parquet", ".csv"), "--output", force)
     encoder = encoder or BEST
     embedder = load_encoder(encoder)
     paths = [path for named in records for path in find_records(named)]
-    done = list(applied(embedder.embed, paths, embedder.fs, "embedding"))
+    done = list(applied(on_signal(embedder.embed, embedder.fs), paths, "embedding"))
     if not done:
         raise EcgkitError(f"none of {len(paths)} records could be embedded; nothing was written")
     table = pd.DataFrame(np.stack([embedding for _, embedding in done]),
@@ -255,12 +256,13 @@ def embed(records: Records,
                           f"{output}")
 
 
-def check_table(path: Path, force: bool) -> None:
-    """Refuse, before any work, an output that `write_table` could not or should not write."""
-    if path.suffix not in (".parquet", ".csv"):
-        raise EcgkitError(f"{path}: give an --output that ends in .parquet or .csv")
+def check_output(path: Path, suffixes: tuple[str, ...], option: str, force: bool = False) -> None:
+    """Refuse, before any work, an output that could not or should not be written."""
+    if path.suffix not in suffixes:
+        raise EcgkitError(f"{path}: give {option} a name that ends in {' or '.join(suffixes)}")
     if path.exists() and not (force and path.is_file()):
-        raise EcgkitError(f"{path} exists; choose another --output, or replace it with --force")
+        remedy = ", or replace it with --force" if option == "--output" else ""
+        raise EcgkitError(f"{path} exists; choose another {option}{remedy}")
     if not path.parent.is_dir():
         raise EcgkitError(f"{path.parent}: no such folder to write {path.name} to")
 
@@ -278,20 +280,84 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
         partial.unlink(missing_ok=True)
 
 
-def applied(act: Callable[[NDArray[np.float32]], NDArray[Any]], paths: list[Path], fs: float,
-            doing: str) -> Iterator[tuple[Path, NDArray[Any]]]:
-    """Yield each record with what `act` makes of its signal; one that cannot be used is told in a line and left out."""
+def on_signal(act: Callable[[NDArray[np.float32]], NDArray[Any]], fs: float) -> Callable[[Path], NDArray[Any]]:
+    """Of what makes something of signals at a rate, what makes it of a record."""
     from ecgkit.datasets.reader import read_record
+
+    return lambda path: act(read_record(path, fs=fs)[0][None])[0]
+
+
+def applied(act: Callable[[Path], Made], paths: list[Path], doing: str) -> Iterator[tuple[Path, Made]]:
+    """Yield each record with what `act` makes of it; one that cannot be used is told in a line and left out."""
     from ecgkit.progress import track
 
     for path in track(paths, doing, unit="record"):
         try:
-            result = act(read_record(path, fs=fs)[0][None])[0]
+            result = act(path)
         except EcgkitError as error:
             told = error if isinstance(error, RecordError) else RecordError(str(path), str(error))
             print(f"ecgkit: {told}", file=sys.stderr)
             continue
         yield path, result
+
+
+@app.command()
+def measure(records: Records,
+            as_json: Annotated[bool, typer.Option("--json", help="Print one JSON list with an object for each record: "
+                                                                 "every measurement with its unit, or null and the "
+                                                                 "reason.")] = False,
+            plot: Annotated[Path | None, typer.Option(help="Draw the annotated ECG to this file, NAME.png (of several "
+                                                           "records: NAME-RECORD.png).")] = None,
+            waves: Annotated[Path | None, typer.Option(help="Write NAME.csv with beat, wave, onset, peak, offset in "
+                                                            "samples of the record (of several records: and "
+                                                            "record).")] = None) -> None:
+    """Measure recordings: rhythm, intervals, axes, amplitudes of every lead, and the diagnostic rules that they meet.
+
+    Leads may have any spelling, order and unit; 2.5 s or more at 100 Hz or more, of which the first minute is measured.
+    An unusable lead is named with the reason (flat, noise, clipped, not finite) and left out.
+
+    Voltages are those of the median beat, relative to the level just before QRS: 0 is a deflection that is not there,
+    and a dash is what could not be measured, with the reason below. Age and sex, which some rules need, are taken from
+    the header. No cardiologist has reviewed the rules.
+    """
+    from ecgkit.datasets.reader import find_records
+
+    paths = [path for named in records for path in find_records(named)]
+    plots = pictures(paths, plot) if plot else {}
+    for file in plots.values():
+        check_output(file, (".png",), "--plot")
+    if waves:
+        check_output(waves, (".csv",), "--waves")
+
+    import pandas as pd
+
+    from ecgkit.study.report import report
+
+    documents, tables = [], []
+    for path, found in applied(report, paths, "measuring"):
+        if as_json:
+            documents.append(found.document)
+        else:
+            print(found, end="\n\n")
+        tables.append(found.waves if len(paths) == 1 else found.waves.assign(record=str(path)))
+        if plot:
+            found.figure().savefig(plots[path], dpi=127)
+    if as_json:
+        print(json.dumps(documents, indent=1, allow_nan=False, ensure_ascii=False))
+    if waves and tables:
+        columns = ["beat", "wave", "onset", "peak", "offset"]
+        write_table(pd.concat(tables)[columns if len(paths) == 1 else ["record", *columns]], waves)
+    print(DISCLAIMER, file=sys.stderr)
+    if len(tables) < len(paths):
+        raise EcgkitError(f"{len(paths) - len(tables)} of {len(paths)} records could not be measured")
+
+
+def pictures(paths: list[Path], plot: Path) -> dict[Path, Path]:
+    """The file of each record's picture: `plot` of one record, else its name with the record's."""
+    files = {path: plot if len(paths) == 1 else plot.with_stem(f"{plot.stem}-{path.name}") for path in paths}
+    if len(set(files.values())) < len(paths):
+        raise EcgkitError("two records have the same name, so their pictures would too; draw one at a time with --plot")
+    return files
 
 
 @app.command()

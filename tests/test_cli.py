@@ -14,7 +14,7 @@ import pytest
 import wfdb
 
 from ecgkit import bench
-from ecgkit.cli import check_table
+from ecgkit.cli import check_output
 from ecgkit.errors import EcgkitError
 from ecgkit.leads import LEADS
 from ecgkit.models import (
@@ -136,10 +136,10 @@ def test_embed_replaces_a_file_only_when_told_and_writes_csv(encoder: Path, reco
 
 def test_embed_looks_at_the_output_before_any_work(tmp_path: Path) -> None:
     with pytest.raises(EcgkitError, match="none: no such folder"):
-        check_table(tmp_path / "none" / "out.csv", False)
+        check_output(tmp_path / "none" / "out.csv", (".csv",), "--output")
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(EcgkitError, match="exists"):
-        check_table(tmp_path / "folder.csv", True)
+        check_output(tmp_path / "folder.csv", (".csv",), "--output", force=True)
 
 
 def test_embed_writes_nothing_where_no_record_can_be_used(encoder: Path, records: Path, tmp_path: Path) -> None:
@@ -151,8 +151,9 @@ def test_embed_writes_nothing_where_no_record_can_be_used(encoder: Path, records
 
 @pytest.mark.parametrize(("arguments", "words"), [
     (["predict", "nowhere"], "nowhere"),
-    (["embed", "nowhere", "-o", "out.txt"], "give an --output that ends in .parquet or .csv"),
+    (["embed", "nowhere", "-o", "out.txt"], "give --output a name that ends in .parquet or .csv"),
     (["embed", "nowhere", "-o", "out.csv", "--encoder", "none"], "none: no such file of weights; shipped are"),
+    (["measure", "nowhere"], "nowhere"),
     (["predict", "nowhere", "--model", "none.safetensors"], "none.safetensors: no such file of weights"),
     (["data", "show", "nosuch"], "no source of ECGs is called 'nosuch'"),
     (["data", "show", "ptbxl", "nowhere"], "nowhere"),
@@ -197,7 +198,8 @@ def test_an_encoder_is_pretrained_and_made_a_classifier(tmp_path: Path) -> None:
 def test_help_says_what_each_verb_does() -> None:
     done = ecgkit("--help")
     assert done.returncode == 0
-    for verb in ("data", "train", "pretrain", "finetune", "predict", "embed", "bench", "book", "not a medical device"):
+    for verb in ("data", "train", "pretrain", "finetune", "predict", "embed", "measure", "bench", "book",
+                 "not a medical device"):
         assert verb in done.stdout
     assert ecgkit("predict", "--help").returncode == 0
 

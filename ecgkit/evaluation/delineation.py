@@ -113,6 +113,38 @@ def delineation_table(found: Any, true: Any, span: Any, *, tolerances: Sequence[
     return pd.concat(tables, names=["tolerance", "wave", "mark"])
 
 
+def delineation_summary(found: Any, true: Any, span: Any, *,
+                        tolerances: Sequence[float] = TOLERANCES) -> pd.Series[float]:
+    """Score boundaries in one row, to be set beside others.
+
+    Parameters
+    ----------
+    found, true, span
+        As `match` takes them.
+    tolerances : sequence of float
+        Greatest errors of a match in ms.
+
+    Returns
+    -------
+    Series
+        For each tolerance `<wave>_f1_<tolerance>` and `<wave>_precision_<tolerance>` of the waves' peaks, and
+        `false_p_<tolerance>`, invented P waves per true beat; of the matches within the first tolerance
+        `<wave>_<onset or offset>_mean` and `_sd`, the error in ms.
+    """
+    row: dict[str, float] = {}
+    for number, tolerance in enumerate(tolerances):
+        matches = match(found, true, span, tolerance=tolerance)
+        once = _sums(matches).sum(axis=0).reshape(len(WAVES), len(MARKS), -1)
+        for k, wave in enumerate(WAVES):
+            row[f"{wave}_f1_{tolerance:g}"] = float(_f1(once[k, _PEAK]))
+            row[f"{wave}_precision_{tolerance:g}"] = float(_precision(once[k, _PEAK]))
+            for mark in ("onset", "offset") if number == 0 else ():
+                row[f"{wave}_{mark}_mean"] = float(_mean(once[k, MARKS.index(mark)]))
+                row[f"{wave}_{mark}_sd"] = float(_sd(once[k, MARKS.index(mark)]))
+        row[f"false_p_{tolerance:g}"] = matches.false_p_share
+    return pd.Series(row)
+
+
 def printed_delineation(table: pd.DataFrame) -> pd.DataFrame:
     """Round a `delineation_table` for print: shares in percent, errors as mean ± SD in ms."""
     percent = {name: (100 * table[name]).map("{:.1f}".format)
@@ -126,21 +158,31 @@ def printed_delineation(table: pd.DataFrame) -> pd.DataFrame:
 
 def _scores(matches: Matches, n_boot: int, seed: int) -> pd.DataFrame:
     """Table of one tolerance; resamples weigh the sums of each ECG."""
-    error = matches.error
-    sums = np.stack([matches.true_positive, matches.false_positive, matches.false_negative,
-                     np.nansum(error, axis=1), np.nansum(error**2, axis=1)], axis=-1, dtype=np.float64)
-    sums = sums.reshape(len(sums), len(WAVES) * len(MARKS), -1)
+    sums = _sums(matches)
     once = sums.sum(axis=0)
     drawn = np.concatenate([np.einsum("nb,nks->bks", counts, sums)
                             for counts in resample_patients(np.arange(len(sums)), n_boot=n_boot, seed=seed)])
     tp, fp, fn = once[:, :3].astype(np.int64).T
     columns: dict[str, Any] = {"n": tp + fn, "true_positive": tp, "false_positive": fp, "false_negative": fn,
                                "sensitivity": ratio(tp, tp + fn, tp + fn > 0),
-                               "precision": ratio(tp, tp + fp, tp + fp > 0)}
+                               "precision": _precision(once)}
     for name, statistic in (("f1", _f1), ("mean", _mean), ("sd", _sd)):
         low, high = Bootstrap(statistic(once), statistic(drawn)).interval()
         columns |= {name: statistic(once), f"{name}_low": low, f"{name}_high": high}
     return pd.DataFrame(columns, index=pd.MultiIndex.from_product([WAVES, MARKS], names=["wave", "mark"]))
+
+
+def _sums(matches: Matches) -> Array:
+    """Of each ECG, wave and mark: the three counts, the sum of errors and that of their squares, `(n, 9, 5)`."""
+    error = matches.error
+    sums = np.stack([matches.true_positive, matches.false_positive, matches.false_negative,
+                     np.nansum(error, axis=1), np.nansum(error**2, axis=1)], axis=-1, dtype=np.float64)
+    return sums.reshape(len(sums), len(WAVES) * len(MARKS), -1)
+
+
+def _precision(sums: Array) -> Array:
+    tp, claimed = sums[..., 0], sums[..., 0] + sums[..., 1]
+    return ratio(tp, claimed, claimed > 0)
 
 
 def _f1(sums: Array) -> Array:

@@ -4,6 +4,7 @@ Figures are not pyplot's: a notebook shows the one that a cell ends with (after 
 once; a script saves it with `Figure.savefig`, and nothing is left to close.
 """
 
+from ecgkit.figures.annotated import annotated_ecg
 from ecgkit.figures.augmentations import augmentation_gallery
 from ecgkit.figures.cohort import age_sex, confusion_map, cooccurrence_map
 from ecgkit.figures.curves import interval_plot, pretraining_curves, reliability_diagram, roc_curves, training_curve
@@ -13,7 +14,7 @@ from ecgkit.figures.embedding import embedding_map
 from ecgkit.figures.style import PALETTE, STYLE, styled
 
 __all__ = [
-    "PALETTE", "STYLE", "age_sex", "augmentation_gallery", "confusion_map", "cooccurrence_map", "embedding_map",
-    "gallery", "interval_plot", "label_efficiency", "plot_ecg", "pretraining_curves", "reliability_diagram",
-    "roc_curves", "styled", "training_curve",
+    "PALETTE", "STYLE", "age_sex", "annotated_ecg", "augmentation_gallery", "confusion_map", "cooccurrence_map",
+    "embedding_map", "gallery", "interval_plot", "label_efficiency", "plot_ecg", "pretraining_curves",
+    "reliability_diagram", "roc_curves", "styled", "training_curve",
 ]

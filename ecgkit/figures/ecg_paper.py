@@ -235,10 +235,13 @@ def _up(millimetres: float) -> float:
     return float(5 * np.ceil(round(millimetres, 6) / 5))
 
 
-def _draw(sheets: list[_Sheet], titles: Sequence[str | None], fs: float, names: Sequence[str] | None) -> Figure:
+def _draw(sheets: list[_Sheet], titles: Sequence[str | None], fs: float, names: Sequence[str] | None,
+          note: str = "") -> Figure:
+    """Draw sheets below each other; the note stands under every title."""
     width = max(sheet.width for sheet in sheets) + 2 * _MARGIN
     lines = [textwrap.wrap(title, int(width / 2.2)) if title else [] for title in titles]
-    bands = [_MARGIN + len(text) * _TITLE_LINE for text in lines]
+    noted = textwrap.wrap(note, int(width / 2.1))
+    bands = [_MARGIN + (len(text) + len(noted)) * _TITLE_LINE for text in lines]
     height = sum(bands) + sum(sheet.height for sheet in sheets) + _FOOTER
     figure = Figure(figsize=(width / MM_PER_INCH, height / MM_PER_INCH))
     ax = figure.add_axes((0, 0, 1, 1))
@@ -246,7 +249,9 @@ def _draw(sheets: list[_Sheet], titles: Sequence[str | None], fs: float, names: 
     ax.axis("off")
     top = height
     for sheet, text, band in zip(sheets, lines, bands, strict=True):
-        ax.text(_MARGIN, top - band + 1.5, "\n".join(text), fontsize=12, fontweight="bold", va="bottom", gid="title")
+        ax.text(_MARGIN, top - band + 1.5, "\n".join(noted), fontsize=10, va="bottom", gid="note")
+        ax.text(_MARGIN, top - band + 1.5 + len(noted) * _TITLE_LINE, "\n".join(text), fontsize=12,
+                fontweight="bold", va="bottom", gid="title")
         _draw_sheet(ax, sheet, top - band)
         top -= band + sheet.height
     ax.text(_MARGIN, top - 1.5, f"{MM_PER_S:g} mm/s    {MM_PER_MV:g} mm/mV    {fs:g} Hz", fontsize=10, color=GREY,

@@ -10,7 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecgkit.errors import EcgkitError
-from ecgkit.evaluation.delineation import MARKS, WAVES, delineation_table, match, printed_delineation
+from ecgkit.evaluation.delineation import (
+    MARKS,
+    WAVES,
+    delineation_summary,
+    delineation_table,
+    match,
+    printed_delineation,
+)
 from ecgkit.simulator import waves as simulated
 
 WIDE = [[0.0, 10_000.0]]
@@ -135,6 +142,26 @@ def test_intervals_are_over_ecgs():
     assert row["sd"] == row["sd_low"] == row["sd_high"] == 0
     same = delineation_table(found, true, WIDE * 3, n_boot=200, seed=3)
     assert same.equals(delineation_table(found, true, WIDE * 3, n_boot=200, seed=3))
+
+
+def test_a_summary_is_the_table_in_one_row():
+    rng = np.random.default_rng(3)
+    true = np.sort(rng.uniform(0, 10_000, (3, 8, 1, 1)), axis=1) + np.arange(9).reshape(3, 3) * 40.0
+    found = true + rng.normal(0, 60, true.shape)
+    found[rng.random(true.shape) < 0.2] = np.nan
+    found, true = found[:, 1:], true[:, :-1]
+    row = delineation_summary(found, true, WIDE * 3)
+    table = delineation_table(found, true, WIDE * 3, n_boot=2)
+    for wave in WAVES:
+        for tolerance in (150, 75):
+            assert row[f"{wave}_f1_{tolerance}"] == table.loc[(tolerance, wave, "peak"), "f1"]
+            assert row[f"{wave}_precision_{tolerance}"] == table.loc[(tolerance, wave, "peak"), "precision"]
+        for mark in ("onset", "offset"):
+            assert row[[f"{wave}_{mark}_mean", f"{wave}_{mark}_sd"]].tolist() == \
+                table.loc[(150, wave, mark), ["mean", "sd"]].tolist()
+    assert row["false_p_75"] == match(found, true, WIDE * 3, tolerance=75).false_p_share
+    assert len(row) == 2 * 7 + 12
+    assert np.isnan(delineation_summary(np.full_like(true, np.nan), true * np.nan, WIDE * 3)).all()
 
 
 def test_the_names_are_the_simulators():
