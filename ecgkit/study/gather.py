@@ -29,18 +29,20 @@ GROUPS = ("control", "full", "screened", "ablation")
 FEW = (0.01, 0.1)
 
 
-def read_methods(folder: str | Path) -> pd.DataFrame:
+def read_methods(folder: str | Path, **elsewhere: str | Path) -> pd.DataFrame:
     """Read what each variant is.
 
     Parameters
     ----------
     folder : path
         With one subfolder for each variant.
+    **elsewhere : path
+        Folders of further variants, each under the name that it shall have; one without results is passed over.
 
     Returns
     -------
-    DataFrame, indexed by the name of the subfolder
-        What the files say: `title`, `group`, `encoder`, `n_parameters`, ...; controls first.
+    DataFrame, indexed by the name of the variant
+        `path`, and what the files say: `title`, `group`, `encoder`, `n_parameters`, ...; controls first.
 
     Raises
     ------
@@ -50,8 +52,11 @@ def read_methods(folder: str | Path) -> pd.DataFrame:
     files = sorted(Path(folder).glob("*/method.json"))
     if not files:
         raise EcgkitError(f"{folder}: no results of pretraining here; run the notebook 03_pretraining first")
-    table = pd.DataFrame([_method(file) for file in files], index=pd.Index([file.parent.name for file in files],
-                                                                           name="folder"))
+    names = [file.parent.name for file in files]
+    for name, path in elsewhere.items():
+        if (file := Path(path) / "method.json").is_file():
+            files, names = [*files, file], [*names, name]
+    table = pd.DataFrame([_method(file) for file in files], index=pd.Index(names, name="folder"))
     for bad in table.index[table["title"].duplicated()]:
         raise EcgkitError(f"{folder}: two variants are called {table.loc[bad, 'title']!r}; give each a title")
     return table.iloc[np.argsort([GROUPS.index(group) for group in table["group"]], kind="stable")]
@@ -64,16 +69,16 @@ def _method(file: Path) -> dict[str, object]:
         raise EcgkitError(f"{file}: damaged ({error}); run the variant again") from error
     if about.get("group") not in GROUPS or "title" not in about:
         raise EcgkitError(f"{file}: needs a title, and a group that is one of {', '.join(GROUPS)}")
-    return about
+    return about | {"path": str(file.parent)}
 
 
-def read_runs(folder: str | Path, methods: pd.DataFrame) -> pd.DataFrame:
+def read_runs(methods: pd.DataFrame) -> pd.DataFrame:
     """Read every row of every variant's study.
 
     Parameters
     ----------
-    folder, methods
-        As for and from `read_methods`.
+    methods : DataFrame
+        Of `read_methods`.
 
     Returns
     -------
@@ -86,8 +91,9 @@ def read_runs(folder: str | Path, methods: pd.DataFrame) -> pd.DataFrame:
         Where no variant has a study, or a row is there twice.
     """
     parts = []
-    for variant, title, group in zip(methods.index, methods["title"], methods["group"], strict=True):
-        file = Path(folder) / str(variant) / "study.csv"
+    for variant, path, title, group in zip(methods.index, methods["path"], methods["title"], methods["group"],
+                                           strict=True):
+        file = Path(path) / "study.csv"
         if file.is_file():
             rows = pd.read_csv(file).assign(variant=variant, title=title, group=group)
             rows["predictions"] = [str(file.parent / name) for name in rows["predictions"]]
@@ -95,10 +101,10 @@ def read_runs(folder: str | Path, methods: pd.DataFrame) -> pd.DataFrame:
                            for mode in rows["mode"]]
             parts.append(rows)
     if not sum(map(len, parts)):
-        raise EcgkitError(f"{folder}: no variant has rows in a study.csv; run the notebook 03_pretraining with modes")
+        raise EcgkitError("no variant has rows in a study.csv; run the notebook 03_pretraining with modes")
     runs = pd.concat(parts, ignore_index=True)
     for arm in runs.loc[runs.duplicated(["task", "arm", "fraction", "seed"]), "arm"]:
-        raise EcgkitError(f"{folder}: {arm!r} has two rows of one task, fraction and seed; keep one variant of it")
+        raise EcgkitError(f"{arm!r} has two rows of one task, fraction and seed; keep one variant of it")
     return runs
 
 

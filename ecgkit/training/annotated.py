@@ -1,4 +1,4 @@
-"""Recordings to train the delineator on: half of LUDB, whose waves are marked, and ECGs known to have no P wave."""
+"""Recordings whose boundaries are known, to train the delineator on: for one, half of LUDB."""
 
 from __future__ import annotations
 
@@ -10,12 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ecgkit.datasets import ludb, ludb_truth
-from ecgkit.datasets.base import ECGDataset
 from ecgkit.physiology.delineate import resampled
 from ecgkit.simulator.waves import Waves
-
-#: Statements of PTB-XL that leave no P wave.
-FIBRILLATION = ("AFIB", "AFLT")
 
 
 @dataclass(frozen=True)
@@ -51,23 +47,3 @@ def tuning_half(root: str | Path, fs: float) -> Annotated:
     rows = pd.Index(data.records["record"]).get_indexer(pd.Index(records))
     truth = ludb_truth.truth(root, records)
     return Annotated(resampled(data.batch(rows), data.fs, fs), truth.waves, truth.span)
-
-
-def without_p(data: ECGDataset, fs: float) -> NDArray[np.float32]:
-    """Find the training ECGs that a cardiologist called atrial fibrillation or flutter: they have no P wave.
-
-    Parameters
-    ----------
-    data : ECGDataset
-        With the SCP statements `AFIB` and `AFLT` among its labels; folds 1 to 8 are taken.
-    fs : float
-        Sampling rate in Hz of the delineator.
-
-    Returns
-    -------
-    ndarray of float32, shape (n, 12, sig_len)
-        Millivolts.
-    """
-    train = data.train
-    columns = [k for k, name in enumerate(train.label_names) if name in FIBRILLATION]
-    return resampled(train.batch(np.flatnonzero(train.labels[:, columns].any(axis=1))), train.fs, fs)

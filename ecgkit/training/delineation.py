@@ -48,8 +48,6 @@ class DelineationSettings:
         Length of a window.
     real_share : float
         Share of each batch that is drawn from annotated recordings, where there are any.
-    fibrillating_share : float
-        Share of each batch that is drawn from recordings of atrial fibrillation, where there are any.
     ecgs_per_epoch : int
         Windows that make an "epoch".
     schedule : Schedule
@@ -57,15 +55,13 @@ class DelineationSettings:
 
     options: dict[str, Any] = field(default_factory=dict)
     seconds: float = 4.0
-    real_share: float = 0.45
-    fibrillating_share: float = 0.1
+    real_share: float = 0.5
     ecgs_per_epoch: int = 6400
     schedule: Schedule = field(default_factory=lambda: Schedule(epochs=30, batch_size=64, learning_rate=4e-3,
                                                                 averaging=0.995))
 
 
-def train_delineator(annotated: Annotated | None = None, fibrillating: NDArray[np.float32] | None = None, *,
-                     settings: DelineationSettings | None = None, seed: int = 0,
+def train_delineator(annotated: Annotated | None = None, *, settings: DelineationSettings | None = None, seed: int = 0,
                      checkpoints: str | Path | None = None, device: str = "cpu") -> tuple[Delineator, pd.DataFrame]:
     """Train a delineator.
 
@@ -73,9 +69,6 @@ def train_delineator(annotated: Annotated | None = None, fibrillating: NDArray[n
     ----------
     annotated : Annotated, optional
         Recordings to learn from beside the simulator.
-    fibrillating : ndarray, shape (n, 12, sig_len), optional
-        Recordings of atrial fibrillation in millivolts at the delineator's rate: all that is known is that they have
-        no P wave.
     settings : DelineationSettings, optional
     seed : int
         Of the patients, the weights and the batches.
@@ -98,17 +91,14 @@ def train_delineator(annotated: Annotated | None = None, fibrillating: NDArray[n
     cohorts = [Cohort(seed=seed, fs=model.fs, seconds=settings.seconds, noise=noise, finer=True) for noise in NOISE]
     batch_size = settings.schedule.batch_size
     n_real = round(settings.real_share * batch_size) if annotated else 0
-    n_fibrillating = round(settings.fibrillating_share * batch_size) if fibrillating is not None else 0
     rare = _rare(cohorts[0], min(SEARCHED, 20 * settings.ecgs_per_epoch))
 
     def loss(model: nn.Module, batch: Tensor, generator: torch.Generator) -> Tensor:
         assert isinstance(model, Delineator)
         cohort = cohorts[int(torch.randint(len(cohorts), (1,), generator=generator))]
-        parts = [_simulated(cohort, batch_size - n_real - n_fibrillating, rare, generator)]
+        parts = [_simulated(cohort, batch_size - n_real, rare, generator)]
         if annotated and n_real:
             parts.append(_recorded(annotated, n_real, cohort.sig_len, model.fs, generator))
-        if fibrillating is not None and n_fibrillating:
-            parts.append(_without_p(fibrillating, n_fibrillating, cohort.sig_len, generator))
         x, target = (torch.cat(part) for part in zip(*parts, strict=True))
         known = torch.isfinite(target).to(device)
         logits = model(_disturbed(x, model.fs, generator).to(device))
@@ -168,16 +158,6 @@ def _simulated(cohort: Cohort, n: int, rare: list[NDArray[np.int64]],
         ids[k * n_each:(k + 1) * n_each] = numbers[torch.randint(len(numbers), (n_each,), generator=generator).numpy()]
     target = coverage(cohort.waves(ids), cohort.sig_len, cohort.fs)
     return torch.from_numpy(cohort.signals(ids)), torch.from_numpy(target)
-
-
-def _without_p(signals: NDArray[np.float32], n: int, sig_len: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Windows of atrial fibrillation: no P anywhere, and nothing known about the rest."""
-    rows = torch.randint(len(signals), (n,), generator=generator).tolist()
-    starts = torch.randint(signals.shape[-1] - sig_len + 1, (n,), generator=generator).tolist()
-    x = np.stack([signals[row, :, start:start + sig_len] for row, start in zip(rows, starts, strict=True)])
-    target = torch.full((n, len(CHANNELS), sig_len), torch.nan)
-    target[:, CHANNELS.index("P")] = 0
-    return transform_vcg(torch.from_numpy(x), 20.0, 1.2, True, generator), target
 
 
 def _recorded(annotated: Annotated, n: int, sig_len: int, fs: float,

@@ -25,7 +25,9 @@ from ecgkit.models.embedder import Embedder
 from ecgkit.progress import track
 from ecgkit.training.checkpoint import run_file, weights_digest
 from ecgkit.training.finetune import FinetuneSettings, check_fits, finetune
-from ecgkit.training.probe import HeadSettings, LinearProbe, Standard, frozen_head, linear_probe, prior_of
+from ecgkit.training.forest import Forest, ForestSettings, random_forest
+from ecgkit.training.measured import Filled, MeasuredFeatures
+from ecgkit.training.probe import HeadSettings, LinearProbe, MlpHead, Standard, frozen_head, linear_probe, prior_of
 from ecgkit.training.supervised import SupervisedSettings, train_classifier
 
 #: What is trained on the labels, and what else it knows.
@@ -34,7 +36,11 @@ MODES = {
     "frozen head": "an MLP head on the frozen encoder's embeddings",
     "fine-tuned": "the linear probe as the head, then everything",
     "scratch": "a classifier from random weights; no encoder is used",
+    "logistic regression": "the same regression as the linear probe, on measurements",
+    "random forest": "a random forest on measurements",
 }
+#: The modes that take measurements in place of an encoder.
+MEASURED = ("logistic regression", "random forest")
 #: Up to this fraction of the labels, `seeds_low` subsets are drawn; above it `seeds_high`.
 LOW_FRACTION = 0.1
 
@@ -49,11 +55,13 @@ class StudySettings:
     Parameters
     ----------
     finetune : FinetuneSettings
-        Of "fine-tuned"; its first stage is the "linear probe".
+        Of "fine-tuned"; its first stage is the "linear probe", whose strengths serve the "logistic regression" too.
     head : HeadSettings
         Of "frozen head".
     scratch : SupervisedSettings
         Of "scratch".
+    forest : ForestSettings
+        Of "random forest".
     least_steps : int
         Optimiser steps that "scratch" is given where its epochs would make fewer, by more epochs: training lasts
         ``max(least_steps, epochs x steps of an epoch)``, so that few labels do not mean a net that was hardly trained.
@@ -62,6 +70,7 @@ class StudySettings:
     finetune: FinetuneSettings = field(default_factory=FinetuneSettings)
     head: HeadSettings = field(default_factory=HeadSettings)
     scratch: SupervisedSettings = field(default_factory=SupervisedSettings)
+    forest: ForestSettings = field(default_factory=ForestSettings)
     least_steps: int = 300
 
     def scratch_for(self, n_ecgs: int) -> SupervisedSettings:
@@ -75,12 +84,14 @@ class StudySettings:
         """The settings that decide a row of one mode."""
         if mode == "scratch":
             return {**asdict(self.scratch), "least_steps": self.least_steps}
-        if mode == "linear probe":
+        if mode in ("linear probe", "logistic regression"):
             return {"strengths": self.finetune.strengths}
+        if mode == "random forest":
+            return asdict(self.forest)
         return asdict(self.head if mode == "frozen head" else self.finetune)
 
 
-def label_study(data: ECGDataset, embedder: Embedder | None, *, mode: str, folder: str | Path,
+def label_study(data: ECGDataset, embedder: Embedder | MeasuredFeatures | None, *, mode: str, folder: str | Path,
                 fractions: Iterable[float] = FRACTIONS, seeds_low: int = 5, seeds_high: int = 3,
                 settings: StudySettings | None = None, taught: Classifier | None = None, progress: str = "label study",
                 device: str = "cpu") -> pd.DataFrame:
@@ -95,8 +106,9 @@ def label_study(data: ECGDataset, embedder: Embedder | None, *, mode: str, folde
     ----------
     data : ECGDataset
         With labels and folds: trained on subsets of folds 1 to 8.
-    embedder : Embedder or None
-        None only for "scratch", which does not look at it.
+    embedder : Embedder, MeasuredFeatures or None
+        Measurements for the modes of `MEASURED`, an encoder for all others; None only for "scratch", which does not
+        look at it.
     mode : str
         A key of `MODES`.
     folder : path
@@ -127,8 +139,9 @@ def label_study(data: ECGDataset, embedder: Embedder | None, *, mode: str, folde
     Raises
     ------
     EcgkitError
-        For an unknown mode, a fraction outside (0, 1], no seed, data without labels or with an empty fold, data that
-        do not fit the encoder, or a damaged file of predictions.
+        For an unknown mode, a fraction outside (0, 1], no seed, data without labels or with an empty fold, an encoder
+        where the mode asks for measurements or the other way round, data that do not fit it, or a damaged file of
+        predictions.
     """
     fractions = sorted(set(fractions))
     _check(data, embedder, mode, fractions, min(seeds_low, seeds_high))
@@ -138,7 +151,8 @@ def label_study(data: ECGDataset, embedder: Embedder | None, *, mode: str, folde
     return pd.DataFrame([study.row(fraction, seed) for fraction, seed in track(plan, progress, unit="run")])
 
 
-def _check(data: ECGDataset, embedder: Embedder | None, mode: str, fractions: list[float], seeds: int) -> None:
+def _check(data: ECGDataset, embedder: Embedder | MeasuredFeatures | None, mode: str, fractions: list[float],
+           seeds: int) -> None:
     if mode not in MODES:
         raise EcgkitError(f"no mode {mode!r}; choose from {', '.join(MODES)}")
     if not fractions or not 0 < fractions[0] <= fractions[-1] <= 1:
@@ -150,22 +164,27 @@ def _check(data: ECGDataset, embedder: Embedder | None, mode: str, fractions: li
     for name, part in (("training", data.train), ("validation", data.validation), ("test", data.test)):
         if not len(part):
             raise EcgkitError(f"{data.name}: no {name} ECG; give the records a strat_fold from 1 to 10")
-    if mode != "scratch":
-        if embedder is None:
+    if mode in MEASURED:
+        if not isinstance(embedder, MeasuredFeatures):
+            raise EcgkitError(f"{mode}: give MeasuredFeatures in place of an embedder")
+        if data.fs != embedder.fs:
+            raise EcgkitError(f"{data.name}: {data.fs:g} Hz, and measurements of {embedder.fs:g} Hz were asked for")
+    elif mode != "scratch":
+        if not isinstance(embedder, Embedder):
             raise EcgkitError(f"{mode}: give an embedder; only scratch does without")
         check_fits(embedder, data)
 
 
 class _Study:
-    """One encoder on one dataset in one mode."""
+    """One encoder, or the measurements, on one dataset in one mode."""
 
-    def __init__(self, data: ECGDataset, embedder: Embedder | None, mode: str, settings: StudySettings, folder: Path,
-                 taught: Classifier | None, device: str) -> None:
+    def __init__(self, data: ECGDataset, embedder: Embedder | MeasuredFeatures | None, mode: str,
+                 settings: StudySettings, folder: Path, taught: Classifier | None, device: str) -> None:
         self.train, self.validation, self.test = data.train, data.validation, data.test
         self.embedder = None if mode == "scratch" else embedder
         self.mode, self.settings, self.folder, self.device = mode, settings, folder, device
         knows = taught is not None and set(data.label_names) <= set(taught.label_names)
-        self.taught = taught if knows and mode != "scratch" else None
+        self.taught = taught if knows and mode not in ("scratch", *MEASURED) else None
         self.run = {"task": "label study", "mode": mode, "data": data.fingerprint(),
                     "held_out": [_digest(self.validation), _digest(self.test)], "train": _digest(self.train),
                     "encoder": _identity(self.embedder), "settings": settings.of(mode),
@@ -193,32 +212,44 @@ class _Study:
         return self.folder / f"{self.mode.replace(' ', '-')}-{100 * fraction:g}-percent-seed-{seed}-{digest}.npz"
 
     def _predict(self, few: ECGDataset, seed: int) -> Predictions:
-        if self.embedder is None:
+        if self.mode == "scratch":
             model, _ = train_classifier(few, settings=self.settings.scratch_for(len(few)), seed=seed,
                                         device=self.device)
         elif self.mode == "fine-tuned":
+            assert isinstance(self.embedder, Embedder)
             model, _ = finetune(self.embedder, few, settings=self.settings.finetune, seed=seed,
                                 probe=self._probe(few, seed), device=self.device)
         else:
-            head = self._probe(few, seed) if self.mode == "linear probe" else \
-                frozen_head(self._embeddings(few), few.labels, seed=seed, standard=self.standard,
-                            settings=self.settings.head)
+            head = self._head(few, seed)
             return head.predict(self.features["validation"]), head.predict(self.features["test"])
         return model.predict(self.validation.signals), model.predict(self.test.signals)
+
+    def _head(self, few: ECGDataset, seed: int) -> LinearProbe | MlpHead | Forest:
+        """What is trained on features that stay as they are."""
+        if self.mode == "frozen head":
+            return frozen_head(self._embeddings(few), few.labels, seed=seed, standard=self.standard,
+                               settings=self.settings.head)
+        if self.mode == "random forest":
+            return random_forest(self._embeddings(few), few.labels, seed=seed, settings=self.settings.forest)
+        return self._probe(few, seed)
 
     def _probe(self, few: ECGDataset, seed: int) -> LinearProbe:
         return linear_probe(self._embeddings(few), few.labels, groups=few.records["patient_id"], seed=seed,
                             standard=self.standard, prior=self.prior, strengths=self.settings.finetune.strengths)
 
-    def _embeddings(self, few: ECGDataset) -> NDArray[np.float32]:
+    def _embeddings(self, few: ECGDataset) -> NDArray[Any]:
         return self.features["train"][np.isin(self.train.rows, few.rows)]
 
     @cached_property
-    def features(self) -> dict[str, NDArray[np.float32]]:
-        """Embeddings of all ECGs, by fold: what the frozen encoder gives is computed once."""
+    def features(self) -> dict[str, NDArray[Any]]:
+        """Embeddings or measurements of all ECGs, by fold: what is learnt from no label is computed once."""
         assert self.embedder is not None
         parts = {"train": self.train, "validation": self.validation, "test": self.test}
-        return {name: self.embedder.embed(part.signals) for name, part in parts.items()}
+        found = {name: self.embedder.embed(part.signals) for name, part in parts.items()}
+        if self.mode != "logistic regression":
+            return found
+        filled = Filled.of(found["train"])
+        return {name: filled(measurements) for name, measurements in found.items()}
 
     @cached_property
     def prior(self) -> NDArray[np.float64] | None:
@@ -230,12 +261,17 @@ class _Study:
     @cached_property
     def standard(self) -> Standard:
         """Mean and spread of the embeddings of all training ECGs, labelled or not."""
-        return Standard.of(self.features["train"])
+        known = self.features["train"]
+        if self.mode in MEASURED:  # filled in and standardised already; a rare flag must not grow large by it
+            return Standard(np.zeros(known.shape[1]), np.ones(known.shape[1]))
+        return Standard.of(known)
 
 
-def _identity(embedder: Embedder | None) -> dict[str, Any] | None:
+def _identity(embedder: Embedder | MeasuredFeatures | None) -> dict[str, Any] | None:
     if embedder is None:
         return None
+    if isinstance(embedder, MeasuredFeatures):
+        return embedder.identity()
     return {"weights": weights_digest(embedder), "fs": embedder.fs, "crop_len": embedder.crop_len,
             "config": getattr(embedder.encoder, "config", type(embedder.encoder).__name__)}
 

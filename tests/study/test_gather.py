@@ -50,7 +50,7 @@ def write(folder: Path, data: ECGDataset, *, group: str = "full", title: str = "
 
 
 def read(folder: Path) -> pd.DataFrame:
-    return gather.read_runs(folder, gather.read_methods(folder))
+    return gather.read_runs(gather.read_methods(folder))
 
 
 @pytest.fixture
@@ -71,6 +71,16 @@ def test_arms_are_named_and_predictions_found(three: Path) -> None:
     runs = read(three)
     assert list(dict.fromkeys(runs["arm"])) == [
         REFERENCE, "untrained, linear probe", "a, linear probe", "a, fine-tuned", "b, linear probe"]
+    assert all(Path(file).is_file() for file in runs["predictions"])
+
+
+def test_a_variant_may_lie_elsewhere(three: Path, data: ECGDataset, tmp_path_factory: pytest.TempPathFactory) -> None:
+    other = tmp_path_factory.mktemp("other") / "results"
+    write(other, data, modes=("random forest",), group="control", title="measurements")
+    methods = gather.read_methods(three, measured=other, absent=other / "nothing")
+    assert methods.index.tolist() == ["random", "measured", "a", "b"]
+    runs = gather.read_runs(methods)
+    assert set(runs.loc[runs["variant"] == "measured", "arm"]) == {"measurements, random forest"}
     assert all(Path(file).is_file() for file in runs["predictions"])
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -12,7 +10,7 @@ from ecgkit.physiology.delineate import delineate
 from ecgkit.simulator import Cohort
 from ecgkit.simulator.waves import Waves
 from ecgkit.training.annotated import Annotated
-from ecgkit.training.delineation import DelineationSettings, _rare, _recorded, _without_p, coverage, train_delineator
+from ecgkit.training.delineation import DelineationSettings, _rare, _recorded, coverage, train_delineator
 from ecgkit.training.loop import Schedule
 
 TINY = DelineationSettings(options={"widths": [8, 8, 8], "kernel_size": 5}, seconds=2.5, ecgs_per_epoch=128,
@@ -76,20 +74,3 @@ def test_what_is_rare_is_searched_for() -> None:
     assert 0 < len(on_t) < 1500
     ms = cohort.waves(on_t).ms
     assert (np.nanmin(ms[:, 1:, 0, 0] - ms[:, :-1, 2, 2], axis=1) < 20).all()
-
-
-def test_fibrillation_says_only_that_there_is_no_p() -> None:
-    signals = Cohort(seed=8, fs=250, seconds=6).signals(range(3))
-    x, target = _without_p(signals, 5, 1000, torch.Generator().manual_seed(0))
-    assert x.shape == (5, 12, 1000)
-    assert (target[:, 0] == 0).all()
-    assert torch.isnan(target[:, 1:]).all()
-
-
-def test_fibrillation_teaches_that_there_is_no_p() -> None:
-    signals = Cohort(seed=8, fs=250, seconds=6).signals(range(8))
-    settings = replace(TINY, fibrillating_share=1.0, real_share=0.0)
-    model, _ = train_delineator(None, signals, settings=settings)
-    with torch.no_grad():
-        chance = torch.sigmoid(model(torch.from_numpy(signals)))
-    assert chance[:, 0].mean() < chance[:, 1].mean() - 0.05, "nothing was said of QRS"

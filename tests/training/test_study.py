@@ -26,16 +26,18 @@ from ecgkit.models import build_encoder
 from ecgkit.models.embedder import Embedder
 from ecgkit.training import study as module
 from ecgkit.training.finetune import FinetuneSettings
+from ecgkit.training.forest import ForestSettings, random_forest
 from ecgkit.training.loop import Schedule
+from ecgkit.training.measured import Filled, MeasuredFeatures
 from ecgkit.training.probe import HeadSettings, Standard, linear_probe
-from ecgkit.training.study import MODES, StudySettings, label_study
+from ecgkit.training.study import MEASURED, MODES, StudySettings, label_study
 from ecgkit.training.supervised import SupervisedSettings
 
 SMALL: dict[str, Any] = {"widths": [8, 8, 8, 8]}
 QUICK = StudySettings(
     finetune=FinetuneSettings(steps=3, epochs=0, batch_size=8, strengths=(1e-2, 1e-1)), head=HeadSettings(steps=5),
     scratch=SupervisedSettings(encoder_options=SMALL, crop_seconds=1.25, schedule=Schedule(epochs=1, batch_size=16)),
-    least_steps=3)
+    forest=ForestSettings(n_trees=5), least_steps=3)
 
 
 @pytest.fixture(scope="module")
@@ -52,14 +54,21 @@ def small_embedder(seed: int = 0) -> Embedder:
     return Embedder(build_encoder("xresnet1d18", **SMALL), fs=100, crop_len=125, millivolts=0.3).eval()
 
 
-def study(data: ECGDataset, folder: Path, mode: str = "linear probe", **options: Any) -> pd.DataFrame:
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> MeasuredFeatures:
+    return MeasuredFeatures(100, folder=tmp_path_factory.mktemp("measurements"))
+
+
+def study(data: ECGDataset, folder: Path, mode: str = "linear probe", measured: MeasuredFeatures | None = None,
+          **options: Any) -> pd.DataFrame:
     wanted: dict[str, Any] = {"fractions": [0.1, 0.5], "seeds_low": 2, "seeds_high": 1, "settings": QUICK, **options}
-    return label_study(data, small_embedder(), mode=mode, folder=folder, **wanted)
+    return label_study(data, measured if mode in MEASURED else small_embedder(), mode=mode, folder=folder, **wanted)
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_rows_say_what_was_spent_and_keep_all_predictions(data: ECGDataset, tmp_path: Path, mode: str) -> None:
-    rows = study(data, tmp_path, mode)
+def test_rows_say_what_was_spent_and_keep_all_predictions(data: ECGDataset, measured: MeasuredFeatures, tmp_path: Path,
+                                                          mode: str) -> None:
+    rows = study(data, tmp_path, mode, measured)
     assert rows[["mode", "fraction", "seed"]].to_numpy().tolist() == [[mode, 0.1, 0], [mode, 0.1, 1], [mode, 0.5, 0]]
     for row in (pd.Series(line) for line in rows.to_dict("records")):
         few = data.train.label_fraction(row.fraction, row.seed)
@@ -83,9 +92,24 @@ def test_the_linear_probe_sees_the_labelled_ecgs_and_the_statistics_of_all(data:
     np.testing.assert_allclose(kept, probe.predict(embedder.embed(data.test.signals)), atol=1e-5)
 
 
+def test_classifiers_of_measurements_see_the_labelled_ecgs_and_the_statistics_of_all(
+        data: ECGDataset, measured: MeasuredFeatures, tmp_path: Path) -> None:
+    few = data.train.label_fraction(0.5, 0)
+    known, asked = measured.embed(few.signals), measured.embed(data.test.signals)
+    every = Filled.of(measured.embed(data.train.signals))
+    as_they_are = Standard(np.zeros(1), np.ones(1))
+    probe = linear_probe(every(known), few.labels, groups=few.records["patient_id"], seed=0, strengths=(1e-2, 1e-1),
+                         standard=as_they_are)
+    forest = random_forest(known, few.labels, seed=0, settings=ForestSettings(n_trees=5))
+    for mode, told in (("logistic regression", probe.predict(every(asked))), ("random forest", forest.predict(asked))):
+        row, = study(data, tmp_path, mode, measured, fractions=[0.5])["predictions"]
+        np.testing.assert_allclose(np.load(tmp_path / row)["test"], told, atol=1e-5)
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_no_patient_of_validation_or_test_is_learnt_from_and_subsets_are_nested(
-        data: ECGDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
+        data: ECGDataset, measured: MeasuredFeatures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+        mode: str) -> None:
     seen: list[set[object]] = []
     original = module._Study._predict
 
@@ -97,13 +121,27 @@ def test_no_patient_of_validation_or_test_is_learnt_from_and_subsets_are_nested(
     # Labels of held-out ECGs turned round must change no prediction.
     held_out = data.records["strat_fold"].isin([9, 10]).to_numpy()
     turned = replace(data, labels=np.where(held_out[:, None], 1 - data.labels, data.labels).astype(np.uint8))
-    rows, others = (study(part, tmp_path, mode, seeds_low=1) for part in (data, turned))
+    rows, others = (study(part, tmp_path, mode, measured, seeds_low=1) for part in (data, turned))
     assert rows["predictions"].tolist() != others["predictions"].tolist()
     for one, other in zip(rows["predictions"], others["predictions"], strict=True):
         np.testing.assert_array_equal(np.load(tmp_path / one)["test"], np.load(tmp_path / other)["test"])
     outside = set(data.validation.records["patient_id"]) | set(data.test.records["patient_id"])
     assert all(not patients & outside for patients in seen)
     assert seen[0] < seen[1] <= set(data.train.records["patient_id"])
+
+
+def test_another_delineator_or_another_forest_makes_another_row(
+        data: ECGDataset, measured: MeasuredFeatures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = count(monkeypatch)
+    study(data, tmp_path, "random forest", measured, fractions=[0.5])
+    study(data, tmp_path, "random forest", replace(measured, folder=None), fractions=[0.5])
+    assert len(calls) == 1, "where measurements are kept does not matter"
+    larger = replace(QUICK, forest=ForestSettings(n_trees=6))
+    study(data, tmp_path, "random forest", measured, fractions=[0.5], settings=larger)
+    assert len(calls) == 2
+    monkeypatch.setattr(MeasuredFeatures, "identity", lambda _: {"delineator": "another"})
+    study(data, tmp_path, "random forest", measured, fractions=[0.5])
+    assert len(calls) == 3
 
 
 def test_at_all_labels_seeds_differ_in_training_alone(data: ECGDataset, tmp_path: Path) -> None:
@@ -230,6 +268,12 @@ def test_mistakes_are_told_in_one_line(data: ECGDataset, tmp_path: Path) -> None
         study(data.folds(1, 9), tmp_path)
     with pytest.raises(EcgkitError, match="give an embedder"):
         label_study(data, None, mode="fine-tuned", folder=tmp_path)
+    with pytest.raises(EcgkitError, match="random forest: give MeasuredFeatures"):
+        label_study(data, small_embedder(), mode="random forest", folder=tmp_path)
+    with pytest.raises(EcgkitError, match="linear probe: give an embedder"):
+        label_study(data, MeasuredFeatures(100), mode="linear probe", folder=tmp_path)
+    with pytest.raises(EcgkitError, match="measurements of 500 Hz were asked for"):
+        label_study(data, MeasuredFeatures(500), mode="random forest", folder=tmp_path)
     with pytest.raises(EcgkitError, match="the encoder expects 500 Hz"):
         label_study(data, Embedder(small_embedder().encoder, fs=500, crop_len=125), mode="fine-tuned", folder=tmp_path)
     assert not list(tmp_path.iterdir())

@@ -1,0 +1,128 @@
+"""Measurements as features: what can be measured of an ECG, in place of what an encoder makes of it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecgkit.errors import EcgkitError
+from ecgkit.models.weights import load_delineator
+from ecgkit.physiology import COLUMNS, measure
+from ecgkit.progress import track
+from ecgkit.training.checkpoint import run_file, weights_digest
+from ecgkit.training.probe import Features, Standard
+
+#: ECGs that are measured and kept together.
+CHUNK = 256
+#: Standardised measurements are cut off here: one wrong boundary should not outweigh all else.
+FURTHEST = 5.0
+
+
+@dataclass(frozen=True)
+class MeasuredFeatures:
+    """The measurements of an ECG (`ecgkit.physiology.measure`), where an encoder would give an embedding.
+
+    Age and sex are not among them: this is what the signal says to somebody who measures it.
+
+    Parameters
+    ----------
+    fs : float
+        Sampling rate of the signals in Hz.
+    folder : path, optional
+        Where measurements are kept, so that nothing is measured twice and a killed run goes on. They are found again
+        by the signals themselves, the code that measures and the delineator.
+
+    Attributes
+    ----------
+    names : tuple of str
+        What is measured: the keys of `ecgkit.physiology.COLUMNS`.
+    n_features : int
+        How many.
+    """
+
+    fs: float
+    folder: str | Path | None = None
+    names: ClassVar[tuple[str, ...]] = tuple(COLUMNS)
+    n_features: ClassVar[int] = len(COLUMNS)
+
+    def embed(self, signals: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Measure signals `(n, 12, sig_len)` in mV: `(n, n_features)` in the units of `COLUMNS`, nan where unknown."""
+        starts, run = range(0, len(signals), CHUNK), self.identity()
+        parts = [self._chunk(np.ascontiguousarray(signals[start:start + CHUNK], dtype=np.float32), run)
+                 for start in track(starts, "measuring", unit="chunk")]
+        return np.concatenate([np.empty((0, self.n_features)), *parts])
+
+    def identity(self) -> dict[str, object]:
+        """What decides the measurements beside the signals."""
+        return {"task": "measurements", "fs": self.fs, **_measuring()}
+
+    def _chunk(self, signals: NDArray[np.float32], run: dict[str, object]) -> NDArray[np.float64]:
+        if self.folder is None:
+            return measure(signals, self.fs).table.to_numpy()
+        told = {**run, "shape": signals.shape, "signals": hashlib.sha256(signals.tobytes()).hexdigest()}
+        file = run_file(self.folder, told).with_suffix(".npy")
+        if not file.is_file():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            partial = file.with_suffix(f".{os.getpid()}.partial")
+            with partial.open("wb") as stream:
+                np.save(stream, measure(signals, self.fs).table.to_numpy())
+            os.replace(partial, file)
+        try:
+            return np.asarray(np.load(file, allow_pickle=False), dtype=np.float64)
+        except (ValueError, EOFError, OSError) as error:
+            raise EcgkitError(f"{file}: the measurements are damaged; remove the file to measure anew") from error
+
+
+@cache
+def _measuring() -> dict[str, str]:
+    """Digests of the code that measures and of the delineator."""
+    code = hashlib.sha256()
+    for path in sorted(Path(str(files("ecgkit.physiology"))).glob("*.py")):
+        code.update(path.read_bytes())
+    return {"physiology": code.hexdigest(), "delineator": weights_digest(load_delineator())}
+
+
+@dataclass(frozen=True)
+class Filled:
+    """Measurements made fit for a linear model: none missing, none far out.
+
+    A missing measurement becomes the median and is flagged by a 1; what is always missing together shares one flag.
+    Measurements are standardised and cut off at `FURTHEST` standard deviations; flags stay 0 and 1, since a rare one
+    would be made large. All is learnt without a label, so from all training ECGs.
+
+    Parameters
+    ----------
+    median : ndarray, shape (n_features,)
+    standard : Standard
+        Of the measurements with medians filled in.
+    flagged : ndarray of int, shape (n_flags,)
+        Features whose being missing is a feature too.
+    """
+
+    median: NDArray[np.float64]
+    standard: Standard
+    flagged: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, features: Features) -> Filled:
+        """Learn from measurements `(n, n_features)`; one that is always missing is 0."""
+        missing = np.isnan(features)
+        known = np.where(missing.all(axis=0), 0.0, features)
+        median = np.nanmedian(known, axis=0)
+        partly = np.flatnonzero(missing.any(axis=0) & ~missing.all(axis=0))
+        _, first = np.unique(missing[:, partly], axis=1, return_index=True)
+        return cls(median, Standard.of(np.where(missing, median, features)), partly[np.sort(first)])
+
+    def __call__(self, features: Features) -> NDArray[np.float64]:
+        """Fill in measurements `(n, n_features)`: `(n, n_features + n_flags)`, all finite."""
+        missing = np.isnan(features)
+        values = self.standard(np.where(missing, self.median, features))
+        return np.hstack([values.clip(-FURTHEST, FURTHEST), missing[:, self.flagged]])
