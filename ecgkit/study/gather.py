@@ -15,16 +15,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import expit, logit
 
 from ecgkit.datasets.base import ECGDataset
 from ecgkit.errors import EcgkitError
-from ecgkit.evaluation import Bootstrap, Curve, label_curve
+from ecgkit.evaluation import Bootstrap, Curve, auroc, label_curve, macro
 from ecgkit.progress import track
 
 #: The variant whose supervised training from random weights others are compared with, and that arm's name.
 CONTROL, REFERENCE = "random", "supervised from scratch"
 #: Which protocol a variant got, in the order of tables.
 GROUPS = ("control", "full", "screened", "ablation")
+#: Probabilities of joint predictions are kept this far from 0 and 1 first.
+LEAST = 1e-3
 #: Arms are chosen on fold 9 by their mean over the fractions from here to there.
 FEW = (0.01, 0.1)
 
@@ -176,6 +179,45 @@ def read_curves(runs: pd.DataFrame, data: ECGDataset, *, n_boot: int = 1000, see
                               "as the pretraining notebook did")
         curves[arm] = curve
     return curves
+
+
+def together(runs: pd.DataFrame, pairs: Iterable[tuple[str, str]], data: ECGDataset,
+             folder: str | Path) -> pd.DataFrame:
+    """Join two arms: the mean of their logits, for each fraction and seed that both were run at.
+
+    Parameters
+    ----------
+    runs : DataFrame
+        Rows of `read_runs`, of one task.
+    pairs : iterable of (arm, arm)
+        Both trained on the same labels, and so of the same seeds.
+    data : ECGDataset
+        The cohort of that task.
+    folder : path
+        Where the joint predictions are kept.
+
+    Returns
+    -------
+    DataFrame
+        Rows like those of `runs`, of the group ``"together"``; `arm` is ``"first + second"``.
+    """
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    rows: list[dict[str, object]] = []
+    for first, second in pairs:
+        shared = runs[runs["arm"] == first].merge(runs[runs["arm"] == second], on=["fraction", "seed"],
+                                                  suffixes=("", "_second"))
+        for row in shared.to_dict("records"):
+            each = [read_predictions(row[name]) for name in ("predictions", "predictions_second")]
+            joint = {part: expit(np.mean([logit(one[part].clip(LEAST, 1 - LEAST)) for one in each], axis=0))
+                     for part in ("validation", "test")}
+            file = Path(folder) / f"{len(rows)}.npz"
+            np.savez(file, validation=joint["validation"], test=joint["test"])
+            rows.append({**{name: row[name] for name in runs.columns}, "arm": f"{first} + {second}",
+                         "title": f"{row['title']} + {row['title_second']}", "mode": "together", "group": "together",
+                         "auroc_validation": float(macro(auroc(data.validation.labels, joint["validation"]))),
+                         "auroc_test": float(macro(auroc(data.test.labels, joint["test"]))),
+                         "predictions": str(file)})
+    return pd.DataFrame(rows, columns=runs.columns)
 
 
 def read_predictions(file: str | Path) -> dict[str, NDArray[np.float32]]:

@@ -84,6 +84,26 @@ def test_a_variant_may_lie_elsewhere(three: Path, data: ECGDataset, tmp_path_fac
     assert all(Path(file).is_file() for file in runs["predictions"])
 
 
+def test_two_arms_together_are_the_mean_of_their_logits(three: Path, data: ECGDataset, tmp_path: Path) -> None:
+    runs = read(three)
+    for file in runs["predictions"]:  # probabilities, where the other tests have any scores
+        arrays = gather.read_predictions(file)
+        np.savez(file, **{part: 1 / (1 + np.exp(-values)) for part, values in arrays.items()})
+    joint = gather.together(runs, [("a, linear probe", "b, linear probe"), ("a, linear probe", "none")], data,
+                            tmp_path / "joint")
+    assert joint["arm"].unique().tolist() == ["a, linear probe + b, linear probe"]
+    assert len(joint) == len(FRACTIONS) * 2
+    row = joint.iloc[0]
+    same = runs[(runs["fraction"] == row["fraction"]) & (runs["seed"] == row["seed"])].set_index("arm")
+    a, b = (gather.read_predictions(same.loc[arm, "predictions"])["test"] for arm in row["arm"].split(" + "))
+    expected = 1 / (1 + np.sqrt((1 - a) / a * (1 - b) / b))
+    found = gather.read_predictions(row["predictions"])["test"]
+    near = (a > 0.01) & (a < 0.99) & (b > 0.01) & (b < 0.99)
+    np.testing.assert_allclose(found[near], expected[near], rtol=1e-5)
+    assert row["auroc_test"] == pytest.approx(macro(auroc(data.test.labels, found)))
+    assert joint["auroc_test"].mean() > same.loc["a, linear probe", "auroc_test"]
+
+
 def test_curves_are_those_of_the_test_predictions_on_the_same_resamples(three: Path, data: ECGDataset) -> None:
     runs = read(three)
     curves = gather.read_curves(runs, data, n_boot=20)
