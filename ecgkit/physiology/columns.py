@@ -24,6 +24,7 @@ _GLOBAL = {
     "qrs": "ms; QRS onset to QRS offset",
     "qt": "ms; QRS onset to T offset",
     "p_duration": "ms; P onset to P offset",
+    "t_duration": "ms; T onset to T offset",
     "qtc_bazett": "ms; QT divided by the square root of the mean RR in seconds",
     "qtc_fridericia": "ms; QT divided by the cube root of the mean RR in seconds",
     "axis": "degrees; direction of the net area of QRS in the frontal plane, -180 to 180, 0 left, 90 down",

@@ -113,6 +113,7 @@ def _intervals(sheet: Sheet, beats: MedianBeats, few: Reasons) -> None:
     sheet.put("qrs", qrs[:, OFFSET] - qrs[:, ONSET], few)
     sheet.put("qt", qt, no_t)
     sheet.put("p_duration", p[:, OFFSET] - p[:, ONSET], no_p)
+    sheet.put("t_duration", t[:, OFFSET] - t[:, ONSET], no_t)
     sheet.put("qtc_bazett", qt / np.sqrt(beats.rr / 1000), no_rate)
     sheet.put("qtc_fridericia", qt / np.cbrt(beats.rr / 1000), no_rate)
 

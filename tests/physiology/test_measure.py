@@ -40,6 +40,7 @@ def _healthy() -> tuple[np.ndarray, Waves]:
     ("NORM", "pr", 168, 0.6), ("NORM", "qrs", 81, 0.6), ("NORM", "qt", 408, 0.6), ("NORM", "axis", 43, 0.6),
     ("NORM", "r_V1", 0.22, 0.006), ("NORM", "s_V1", -0.73, 0.006), ("NORM", "r_V5", 1.23, 0.006),
     ("NORM", "heart_rate", 60, 0.01), ("NORM", "qtc_bazett", 407.5, 0.1), ("NORM", "p_duration", 110, 0.1),
+    ("NORM", "t_duration", 280, 0.1),
     ("LBBB", "qrs", 154, 0.6), ("LBBB", "q_V1", -1.18, 0.01), ("LBBB", "r_V1", 0, 0), ("LBBB", "notched_I", 1, 0),
     ("LBBB", "notched_V5", 1, 0), ("LBBB", "notched_V6", 1, 0), ("LBBB", "q_V6", 0, 0), ("NORM", "notched_V5", 0, 0),
     ("RBBB", "qrs", 140, 0.6), ("RBBB", "rp_V1", 0.69, 0.006), ("RBBB", "s_I", -0.28, 0.006),
