@@ -13,7 +13,7 @@ def test_every_column_has_a_unit_and_a_meaning() -> None:
     units = {text.split(";")[0] for text in COLUMNS.values()}
     assert units == {"1/min", "ms", "ratio", "count", "degrees", "mV", "0 or 1"}
     assert all(len(text.split("; ", 1)[1]) > 5 for text in COLUMNS.values())
-    assert len(COLUMNS) == 19 + 15 * 12
+    assert len(COLUMNS) == 20 + 15 * 12
 
 
 def test_the_first_reason_counts() -> None:
