@@ -137,7 +137,7 @@ def for_page(notebook: nbformat.NotebookNode, name: str) -> nbformat.NotebookNod
     """Make the executed notebook of the run `name` a page: parameters folded away, tables numbered.
 
     A code cell with the metadata ``"table": {"file", "name", "caption"}`` shows the file that it wrote as a numbered
-    table in the place of its own output.
+    table in the place of its own output; one that holds more words than numbers adds ``"class": "words"``.
     """
     cells = []
     for cell in notebook.cells:
@@ -157,7 +157,8 @@ def for_page(notebook: nbformat.NotebookNode, name: str) -> nbformat.NotebookNod
 
 def _table(table: Mapping[str, str], name: str) -> str:
     return "\n".join([f"```{{csv-table}} {table['caption']}", f":name: {table['name']}",
-                      f":file: /results/{name}/{table['file']}", ":header-rows: 1", ":class: results", "```"])
+                      f":file: /results/{name}/{table['file']}", ":header-rows: 1",
+                      f":class: {' '.join(['results', *table.get('class', '').split()])}", "```"])
 
 
 def _injected(cell: nbformat.NotebookNode) -> bool:
