@@ -55,6 +55,13 @@ def test_parameters_are_folded_and_tables_numbered(tmp_path: Path) -> None:
     nbformat.validate(page)
 
 
+@pytest.mark.parametrize(("given", "shown"), [({}, ":class: results"), ({"class": "words"}, ":class: results words")])
+def test_a_table_of_words_says_so(tmp_path: Path, given: dict[str, str], shown: str) -> None:
+    notebook = nbformat.read(executed(tmp_path / "run", "1 + 1"), as_version=4)
+    notebook.cells[3].metadata["table"] = {"file": "t.csv", "name": "tab-t", "caption": "Counts."} | given
+    assert shown in for_page(notebook, "n").cells[4].source.splitlines()
+
+
 def test_mark_says_profile_data_and_number(tmp_path: Path) -> None:
     executed(tmp_path / "run", "1")
     assert mark("quick", {"n": tmp_path / "run"}) == "Profile quick: tiny, n = 1,234"
