@@ -9,6 +9,7 @@ verdicts are of whole ECGs, and only 30 are "unacceptable": no lead was judged b
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -38,8 +39,8 @@ CLIPPED = 0.05
 CLIPPED_STEP = 0.005
 CLIPPED_FAR = 1.0
 _LEAST_FS = 100.0
-#: ECGs worked on at a time, so that memory does not grow with their number.
-_CHUNK = 64
+#: ECGs that a thread works on at a time, so that memory does not grow with their number.
+_CHUNK = 16
 
 
 def lead_faults(signals: Any, fs: float) -> NDArray[np.str_]:
@@ -67,7 +68,8 @@ def lead_faults(signals: Any, fs: float) -> NDArray[np.str_]:
         raise EcgkitError(f"signals of shape {values.shape} and type {values.dtype}; expected (n, 12, sig_len) in mV")
     if not fs >= _LEAST_FS or values.shape[2] < fs:
         raise EcgkitError(f"{values.shape[2]} samples at {fs:g} Hz: the quality of a lead needs 1 s at 100 Hz or more")
-    found = [_faults(values[start:start + _CHUNK], fs) for start in range(0, len(values), _CHUNK)]
+    with ThreadPoolExecutor() as pool:
+        found = list(pool.map(lambda start: _faults(values[start:start + _CHUNK], fs), range(0, len(values), _CHUNK)))
     return np.concatenate([np.empty((0, N_LEADS), dtype=np.array(FAULTS).dtype), *found])
 
 
