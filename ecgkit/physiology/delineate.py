@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from functools import cache
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.signal import resample_poly
 
 from ecgkit.errors import EcgkitError
-from ecgkit.leads import N_LEADS
+from ecgkit.leads import N_LEADS, resample
 from ecgkit.models.delineator import Delineator
 from ecgkit.models.weights import load_delineator
 from ecgkit.physiology.ectopy import premature
@@ -70,7 +68,7 @@ def delineate(signals: NDArray[np.float32], fs: float, *, model: Delineator | No
     starts = range(0, len(signals), BATCH)
     found: list[tuple[NDArray[np.float64], NDArray[np.int8]]] = []
     for start in track(starts, "finding waves", unit="batch") if len(starts) > BATCH else starts:
-        x = resampled(np.nan_to_num(np.asarray(signals[start:start + BATCH], dtype=np.float32)), fs, model.fs)
+        x = resample(np.nan_to_num(np.asarray(signals[start:start + BATCH], dtype=np.float32)), fs, model.fs)
         with torch.no_grad():
             chance = torch.sigmoid(model(torch.from_numpy(x))).numpy()
         found += [_beats(p, s, model.fs) for p, s in zip(chance, x, strict=True)]
@@ -80,15 +78,6 @@ def delineate(signals: NDArray[np.float32], fs: float, *, model: Delineator | No
 @cache
 def _shipped() -> Delineator:
     return load_delineator()
-
-
-def resampled(signals: NDArray[np.float32], fs: float, to: float) -> NDArray[np.float32]:
-    """Signals at another rate, band-limited; the first sample keeps its time."""
-    ratio = Fraction(to / fs).limit_denominator(1000)
-    if ratio == 1:
-        return signals
-    return np.asarray(resample_poly(signals, ratio.numerator, ratio.denominator, axis=-1, padtype="line"),
-                      dtype=np.float32)
 
 
 def _beats(chance: NDArray[np.float32], signal: NDArray[np.float32],

@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 
 from ecgkit.datasets.reader import Header, read_record
 from ecgkit.errors import RecordError
-from ecgkit.leads import LEADS
+from ecgkit.leads import LEADS, resample
 from ecgkit.physiology import COLUMNS, Measurements, judge, lead_faults, measure
-from ecgkit.physiology.delineate import resampled
 from ecgkit.physiology.rules_table import WORDS
 from ecgkit.simulator import MARKS, WAVES
 
@@ -148,7 +147,7 @@ def report(path: Path) -> Report:
         raise RecordError(str(path), f"has {fs:g} Hz; measurements need {LOWEST_FS:g} Hz or more")
     if signal.shape[1] < SHORTEST * fs:
         raise RecordError(str(path), f"is short: {signal.shape[1] / fs:g} s; measurements need {SHORTEST:g} s or more")
-    signal, fs = resampled(signal[:, :int(LONGEST * fs)], fs, min(fs, HIGHEST_FS)), min(fs, HIGHEST_FS)
+    signal, fs = resample(signal[:, :int(LONGEST * fs)], fs, min(fs, HIGHEST_FS)), min(fs, HIGHEST_FS)
     signal = signal[:, :int(LONGEST * fs)]
     return Report(path, header, signal, fs, measure(signal[None], fs))
 

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ecgkit.datasets import ludb, ludb_truth
-from ecgkit.physiology.delineate import resampled
+from ecgkit.leads import resample
 from ecgkit.simulator.waves import Waves
 
 
@@ -46,4 +46,4 @@ def tuning_half(root: str | Path, fs: float) -> Annotated:
     data, records = ludb.load(root), ludb_truth.halves(root)[0]
     rows = pd.Index(data.records["record"]).get_indexer(pd.Index(records))
     truth = ludb_truth.truth(root, records)
-    return Annotated(resampled(data.batch(rows), data.fs, fs), truth.waves, truth.span)
+    return Annotated(resample(data.batch(rows), data.fs, fs), truth.waves, truth.span)

@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from ecgkit.errors import EcgkitError
-from ecgkit.physiology.delineate import NOT_CONDUCTED, delineate, resampled
+from ecgkit.leads import resample
+from ecgkit.physiology.delineate import NOT_CONDUCTED, delineate
 from ecgkit.simulator import Cohort
 from ecgkit.training.delineation import coverage
 
@@ -104,7 +105,7 @@ def test_what_cannot_be_read_is_refused(shape: tuple[int, ...], fs: float) -> No
 def test_another_rate_keeps_the_time(fs: int) -> None:
     time, at = np.arange(4 * fs) / fs, np.arange(1000) / FS
     wave = np.sin(2 * np.pi * 3 * time)[None, None].repeat(12, 1).astype(np.float32)
-    there = resampled(wave, fs, FS)
+    there = resample(wave, fs, FS)
     assert there.shape[-1] == 1000
     np.testing.assert_allclose(there[0, 0, 50:-50], np.sin(2 * np.pi * 3 * at)[50:-50], atol=5e-3)
 
