@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -17,8 +18,10 @@ from torch import nn
 from ecgkit.errors import EcgkitError
 from ecgkit.models.classifier import Classifier
 from ecgkit.models.delineator import Delineator
+from ecgkit.models.discriminator import Discriminator
 from ecgkit.models.embedder import Embedder
 from ecgkit.models.encoders import build_encoder
+from ecgkit.models.generator import Generator
 
 #: The shipped encoder that `pretrained` gives, and the shipped delineator.
 BEST = "simulator"
@@ -43,6 +46,7 @@ class _Kind:
 CLASSIFIER = _Kind("classifier", "ecgkit-classifier-1", "shipped")
 ENCODER = _Kind("encoder", "ecgkit-encoder-1", "shipped/encoders")
 DELINEATOR = _Kind("delineator", "ecgkit-delineator-1", "shipped/delineators")
+EXPLAINER = _Kind("explainer", "ecgkit-explainer-1", "shipped/explainers")
 
 
 def save_classifier(model: Classifier, path: str | Path, card: dict[str, Any]) -> None:
@@ -56,9 +60,7 @@ def save_classifier(model: Classifier, path: str | Path, card: dict[str, Any]) -
     card : dict
         The model card: what it was trained on and how it scored; must survive JSON.
     """
-    config = {"encoder": model.encoder.config, "label_names": model.label_names, "fs": model.fs,
-              "crop_len": model.crop_len, "aggregate": model.aggregate}
-    _save(model, path, CLASSIFIER, config, card)
+    _save(model, path, CLASSIFIER, _classifier_config(model), card)
 
 
 def load_classifier(path: str | Path) -> Classifier:
@@ -74,7 +76,7 @@ def load_classifier(path: str | Path) -> Classifier:
     EcgkitError
         Where there is no such file, or it is damaged or of another kind.
     """
-    return _load(path, CLASSIFIER, lambda config: Classifier(build_encoder(**config.pop("encoder")), **config))
+    return _load(path, CLASSIFIER, _build_classifier)
 
 
 def save_encoder(embedder: Embedder, path: str | Path, card: dict[str, Any]) -> None:
@@ -129,6 +131,43 @@ def load_delineator(path_or_name: str | Path = DELINEATES) -> Delineator:
     return _load(path_or_name, DELINEATOR, lambda config: Delineator(**config))
 
 
+def save_explainer(generator: Generator, discriminator: Discriminator, twins: Sequence[Classifier], path: str | Path,
+                   about: dict[str, Any], card: dict[str, Any]) -> None:
+    """Write the networks of a counterfactual explainer, in half precision, whole or not at all.
+
+    Parameters
+    ----------
+    generator, discriminator, twins : Module
+        The classifier that is explained is kept in a file of its own (`save_classifier`).
+    path : path
+        Ends in `.safetensors`.
+    about : dict
+        What the explainer needs beside its networks; must survive JSON.
+    card : dict
+        The model card.
+    """
+    config = {"generator": generator.config, "discriminator": discriminator.config,
+              "twins": [_classifier_config(twin) for twin in twins], "about": about}
+    parts = deepcopy(nn.ModuleDict(_named(generator, discriminator, twins)))
+    _save(parts.half(), path, EXPLAINER, config, card)
+
+
+def load_explainer(path_or_name: str | Path) -> tuple[nn.ModuleDict, dict[str, Any]]:
+    """Read the networks of an explainer, in eval mode, and what `save_explainer` was told about it.
+
+    Raises
+    ------
+    EcgkitError
+        Where there is no such file, or it is damaged or of another kind.
+    """
+    def build(config: dict[str, Any]) -> nn.ModuleDict:
+        return nn.ModuleDict(_named(Generator(**config["generator"]), Discriminator(**config["discriminator"]),
+                                    [_build_classifier(twin) for twin in config["twins"]]))
+
+    path = _resolve(path_or_name, EXPLAINER)
+    return _load(path, EXPLAINER, build), json.loads(_metadata(path, EXPLAINER)["config"])["about"]
+
+
 def pretrained(name: str = BEST) -> Embedder:
     """Give an encoder that comes with the package, in eval mode.
 
@@ -156,7 +195,7 @@ def pretrained(name: str = BEST) -> Embedder:
 
 def model_card(path_or_name: str | Path) -> dict[str, Any]:
     """Model card of a file of weights, or of a shipped model by its name."""
-    kinds = CLASSIFIER, ENCODER, DELINEATOR
+    kinds = CLASSIFIER, ENCODER, DELINEATOR, EXPLAINER
     return dict(json.loads(_metadata(_resolve(path_or_name, *kinds), *kinds)["card"]))
 
 
@@ -168,6 +207,25 @@ def shipped() -> dict[str, Path]:
 def shipped_encoders() -> dict[str, Path]:
     """Pretrained encoders that come with the package, by name."""
     return ENCODER.shipped()
+
+
+def shipped_explainers() -> dict[str, Path]:
+    """Counterfactual explainers that come with the package, by name: each is called as the classifier it explains."""
+    return EXPLAINER.shipped()
+
+
+def _classifier_config(model: Classifier) -> dict[str, Any]:
+    return {"encoder": model.encoder.config, "label_names": model.label_names, "fs": model.fs,
+            "crop_len": model.crop_len, "aggregate": model.aggregate}
+
+
+def _build_classifier(config: dict[str, Any]) -> Classifier:
+    return Classifier(build_encoder(**config.pop("encoder")), **config)
+
+
+def _named(generator: Generator, discriminator: Discriminator, twins: Sequence[Classifier]) -> dict[str, nn.Module]:
+    return {"generator": generator, "discriminator": discriminator,
+            **{f"twin{k}": twin for k, twin in enumerate(twins)}}
 
 
 def _save(model: nn.Module, path: str | Path, kind: _Kind, config: dict[str, Any], card: dict[str, Any]) -> None:
@@ -215,5 +273,6 @@ def _first_line(error: Exception) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
-__all__ = ["BEST", "load_classifier", "load_delineator", "load_encoder", "model_card", "pretrained", "save_classifier",
-           "save_delineator", "save_encoder", "shipped", "shipped_encoders"]
+__all__ = ["BEST", "load_classifier", "load_delineator", "load_encoder", "load_explainer", "model_card", "pretrained",
+           "save_classifier", "save_delineator", "save_encoder", "save_explainer", "shipped", "shipped_encoders",
+           "shipped_explainers"]

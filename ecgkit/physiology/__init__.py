@@ -5,8 +5,9 @@ from ecgkit.physiology.delineate import delineate
 from ecgkit.physiology.measure import Measurements, measure
 from ecgkit.physiology.median_beat import MedianBeats, median_beats
 from ecgkit.physiology.quality import lead_faults
+from ecgkit.physiology.repeat import repeatability
 from ecgkit.physiology.rules import judge, load_rules
 from ecgkit.physiology.rules_table import rules_table
 
 __all__ = ["COLUMNS", "Measurements", "MedianBeats", "delineate", "judge", "lead_faults", "load_rules", "measure",
-           "median_beats", "rules_table"]
+           "median_beats", "repeatability", "rules_table"]

@@ -100,7 +100,7 @@ def train_classifier(train: ECGDataset, *, validation: ECGDataset | None = None,
         raise EcgkitError(f"{validation.name}: labels or rate differ from the training data's "
                           f"({', '.join(train.label_names)}; {train.fs:g} Hz)")
     n_wanted, further = len(train.label_names), _further(train, beside)
-    model = _build(train, tuple(further), settings, seed, start).to(device)
+    model = new_classifier(train, settings, seed=seed, further=tuple(further), start=start).to(device)
     crop_len = model.crop_len
     labels = torch.from_numpy(np.column_stack([train.labels, *further.values()]).astype(np.float32))
 
@@ -139,8 +139,22 @@ def _further(train: ECGDataset, beside: ECGDataset | None) -> dict[str, NDArray[
             if column.sum() >= LEAST_BESIDE}
 
 
-def _build(train: ECGDataset, further: tuple[str, ...], settings: SupervisedSettings, seed: int,
-           start: nn.Module | None) -> Classifier:
+def new_classifier(train: ECGDataset, settings: SupervisedSettings, *, seed: int, further: tuple[str, ...] = (),
+                   start: nn.Module | None = None) -> Classifier:
+    """Build the classifier that `train_classifier` begins with, in training mode.
+
+    Parameters
+    ----------
+    train : ECGDataset
+        Its labels, rate and scale are the classifier's.
+    settings : SupervisedSettings
+    seed : int
+        Of the initial weights.
+    further : tuple of str
+        Labels beside those of the data.
+    start : Module, optional
+        An encoder of the same kind, whose weights are copied.
+    """
     crop_len = round(settings.crop_seconds * train.fs)
     if crop_len > train.sig_len:
         raise EcgkitError(f"{train.name}: ECGs of {train.sig_len / train.fs:g} s are shorter than the window of "

@@ -1,0 +1,324 @@
+"""Training of a counterfactual generator against a discriminator: checkpointed, resumed, watched for collapse."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import conv1d
+from torch.optim.swa_utils import AveragedModel
+
+from ecgkit.errors import EcgkitError
+from ecgkit.explain.conditions import (
+    UTMOST_LOGIT,
+    clipped,
+    discriminator_condition,
+    generator_condition,
+    kept_labels,
+)
+from ecgkit.explain.objective import (
+    Weights,
+    cycle_loss,
+    edit_loss,
+    gradient_penalty,
+    hinge,
+    reach_loss,
+    variety_loss,
+)
+from ecgkit.explain.windows import Windows
+from ecgkit.models.discriminator import Discriminator
+from ecgkit.models.generator import Generator
+from ecgkit.progress import track
+from ecgkit.training.checkpoint import (
+    load_checkpoint,
+    optimizer_tensors,
+    part,
+    restore_optimizer,
+    run_file,
+    save_checkpoint,
+)
+from ecgkit.training.loop import running_mean
+
+
+@dataclass(frozen=True)
+class GANSettings:
+    """How a counterfactual generator is trained.
+
+    Parameters
+    ----------
+    seconds : float
+        Length of the training windows.
+    steps : int
+        Of the generator and of the discriminator each.
+    batch_size : int
+    learning_rate, discriminator_rate : float
+        Adam's, with betas 0 and 0.99; both fall to a tenth over the last half.
+    penalty, penalty_every : float, int
+        Weight of the gradient penalty (R1) and steps between its uses.
+    warmup : float
+        Share of the steps over which the costs of the edit and of the way back rise to their weights: too strong too
+        early, and the edit stays nothing.
+    averaging : float
+        Decay of the running mean of the generator's weights.
+    blur_hz, noise_mv : tuple of float, float
+        The classifiers see the answer through a random low-pass between these frequencies, and through noise, so what
+        persuades them does not lie in a few fragile samples.
+    n_noise : int
+        Random numbers that the generator gets, for several answers.
+    weights : Weights
+    generator, discriminator : dict
+        Options of `Generator` and `Discriminator`.
+    """
+
+    seconds: float = 2.5
+    steps: int = 3000
+    batch_size: int = 32
+    learning_rate: float = 5e-4
+    discriminator_rate: float = 4e-4
+    penalty: float = 0.2
+    penalty_every: int = 8
+    warmup: float = 0.3
+    averaging: float = 0.998
+    blur_hz: tuple[float, float] = (12.0, 40.0)
+    noise_mv: float = 0.02
+    n_noise: int = 4
+    weights: Weights = field(default_factory=Weights)
+    generator: dict[str, Any] = field(default_factory=dict)
+    discriminator: dict[str, Any] = field(default_factory=dict)
+
+
+#: Steps between two rows of the history, which is also how often a run is saved.
+ROW = 100
+#: A classifier that follows the wishes no better than this after training was not reached: the condition was ignored.
+LEAST_CORRELATION = 0.3
+
+
+def train_generator(windows: Windows, classifiers: Sequence[nn.Module], settings: GANSettings, *, labels: Sequence[str],
+                    fs: float, seed: int = 0, checkpoints: str | Path | None = None, run: dict[str, Any] | None = None,
+                    device: str = "cpu") -> tuple[Generator, Discriminator, pd.DataFrame]:
+    """Train a generator whose answers classifiers read as wanted and a discriminator takes for real.
+
+    Parameters
+    ----------
+    windows : Windows
+        With the logits of the first classifier.
+    classifiers : sequence of Module
+        From `(batch, 12, length)` to logits `(batch, n_labels)`; the first is the one that is explained. The generator
+        has to persuade all of them, in turns.
+    settings : GANSettings
+    labels : sequence of str
+        Names of the logits.
+    fs : float
+    seed : int
+    checkpoints : path, optional
+        Folder in which an interrupted run is found again; it ends in the same weights.
+    run : dict, optional
+        What tells this run from others beside settings and seed.
+    device : str
+
+    Returns
+    -------
+    Generator, Discriminator
+        The generator's running mean; both in eval mode.
+    DataFrame
+        Every `ROW` steps the means of: `reach`, `keep` (logits), `edit` (mV), `shift` (samples), `cycle` (mV), `real`
+        and `fake` (the discriminator's scores), `correlation` of wanted and obtained logits.
+
+    Raises
+    ------
+    EcgkitError
+        Where a loss is no longer finite.
+    """
+    state = _State(windows, classifiers, settings, labels, fs, seed, device)
+    file = run_file(checkpoints, {"run": run or {}, "seed": seed, "n": len(windows), **asdict(settings)}) \
+        if checkpoints else None
+    if file:
+        state.restore(file)
+    rows = range(state.step // ROW, -(-settings.steps // ROW))
+    for _ in track(rows, "training the generator", total=len(rows), unit=f"{ROW} steps"):
+        state.train_some(min(ROW, settings.steps - state.step))
+        if file:
+            state.save(file)
+    averaged = state.averaged.module.eval()
+    assert isinstance(averaged, Generator)
+    return averaged, state.discriminator.eval(), pd.DataFrame(state.history)
+
+
+class _State:
+    """Everything that changes while a run goes on."""
+
+    def __init__(self, windows: Windows, classifiers: Sequence[nn.Module], settings: GANSettings,
+                 labels: Sequence[str], fs: float, seed: int, device: str) -> None:
+        self.windows, self.settings, self.seed, self.fs, self.device = windows, settings, seed, fs, device
+        self.classifiers = [frozen(classifier).to(device) for classifier in classifiers]
+        self.n_labels = len(labels)
+        self.kept = torch.from_numpy(kept_labels(labels))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.generator = Generator(3 * self.n_labels + settings.n_noise, fs=fs, **settings.generator).to(device)
+            self.discriminator = Discriminator(2 * self.n_labels, **settings.discriminator).to(device)
+        self.averaged = AveragedModel(self.generator, avg_fn=partial(running_mean, settings.averaging))
+        self.optimizers = {
+            "generator": torch.optim.Adam(self.generator.parameters(), settings.learning_rate, betas=(0.0, 0.99)),
+            "discriminator": torch.optim.Adam(self.discriminator.parameters(), settings.discriminator_rate,
+                                              betas=(0.0, 0.99))}
+        self.step = 0
+        self.history: list[dict[str, float]] = []
+
+    def train_some(self, n_steps: int) -> None:
+        """Train `n_steps`, and add a row to the history; draws depend on the seed and the step alone."""
+        seed = int(np.random.SeedSequence([self.seed, self.step]).generate_state(1)[0])
+        generator = torch.Generator().manual_seed(seed)
+        told: list[dict[str, float]] = []
+        pairs: list[Tensor] = []
+        for _ in range(n_steps):
+            self._set_rates()
+            row, pair = self._one(generator)
+            if not all(map(math.isfinite, row.values())):
+                raise EcgkitError(f"the generator's training diverged at step {self.step}: "
+                                  f"{', '.join(f'{name} {value:.3g}' for name, value in row.items())}; "
+                                  "lower the learning rate or raise the penalty")
+            told.append(row)
+            pairs.append(pair)
+            self.step += 1
+        row = {name: float(np.mean([each[name] for each in told])) for name in told[0]}
+        row["correlation"] = float(torch.corrcoef(torch.cat(pairs, dim=1))[0, 1])
+        self.history.append({"step": self.step, **row})
+
+    def _one(self, generator: torch.Generator) -> tuple[dict[str, float], Tensor]:
+        s, w = self.settings, self.settings.weights
+        which = torch.randint(len(self.windows), (s.batch_size,), generator=generator)
+        x, now = self.windows.batch(which).to(self.device), self.windows.logits[which].to(self.device)
+        label, aim = self._wishes(which, generator)
+        asked = torch.nn.functional.one_hot(label, self.n_labels).bool()
+        wanted = torch.where(asked, aim[:, None], now)
+        noise = torch.randn(2, s.batch_size, s.n_noise, generator=generator).to(self.device)
+        judged = discriminator_condition(label, aim, self.n_labels)
+
+        done = self.generator.edited(x, generator_condition(now, wanted, asked, noise[0]))
+        new = done.signals
+        real = self.windows.batch(self.windows.partners(label, aim, generator)).to(self.device)
+        scores = self._teach_discriminator(real, new.detach(), judged)
+
+        for parameter in self.discriminator.parameters():
+            parameter.requires_grad_(False)
+        member = self.classifiers[self.step % len(self.classifiers)]
+        seen = self._through(new, generator)
+        logits = member(seen)
+        # A further classifier has an opinion of its own of the ECG as it was: its labels are kept at that.
+        before = now if member is self.classifiers[0] else _quietly(member, x)
+        reach, keep = reach_loss(logits, torch.where(asked, wanted, before), asked, self.kept[label])
+        fooled = -self.discriminator(new, judged).mean()
+        # The way back and a second draw are tried on half of the batch each.
+        first, second = slice(0, s.batch_size // 2), slice(s.batch_size // 2, None)
+        back = self.generator(self._through(new[first], generator),
+                              generator_condition(wanted[first], now[first], asked[first], noise[0, first]))
+        cycle = cycle_loss(back, x[first])
+        other = self.generator(x[second],
+                               generator_condition(now[second], wanted[second], asked[second], noise[1, second]))
+        ramp = min(1.0, (self.step + 1) / max(1, s.warmup * s.steps))
+        total = w.reach * reach + w.keep * keep + w.adversarial * fooled \
+            + ramp * (edit_loss(done, w) + w.cycle * cycle) \
+            + w.variety * variety_loss(new[second], other, done.edit[second])
+        self._descend("generator", total)
+        for parameter in self.discriminator.parameters():
+            parameter.requires_grad_(True)
+        self.averaged.update_parameters(self.generator)
+        told = {"reach": reach, "keep": keep, "edit": done.edit.abs().mean(), "shift": done.shift.abs().mean(),
+                "cycle": cycle}
+        row = {name: float(value.detach()) for name, value in told.items()} | scores
+        obtained = logits.detach().gather(1, label[:, None])[:, 0]
+        return row, torch.stack([clipped(aim), clipped(obtained)]).cpu()
+
+    def _wishes(self, which: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """One label for each window and its wanted logit: as another window has it, or anywhere within reach."""
+        n = len(which)
+        label = torch.randint(self.n_labels, (n,), generator=generator)
+        others = torch.randint(len(self.windows), (n,), generator=generator)
+        anywhere = (2 * torch.rand(n, generator=generator) - 1) * UTMOST_LOGIT
+        as_other = self.windows.logits[others, label].clamp(-UTMOST_LOGIT, UTMOST_LOGIT)
+        aim = torch.where(torch.rand(n, generator=generator) < 0.3, as_other, anywhere)
+        return label.to(self.device), aim.to(self.device)
+
+    def _teach_discriminator(self, real: Tensor, fake: Tensor, judged: Tensor) -> dict[str, float]:
+        s = self.settings
+        on_real, on_fake = self.discriminator(real, judged), self.discriminator(fake, judged)
+        loss = hinge(on_real, on_fake)
+        if self.step % s.penalty_every == 0:
+            loss = loss + s.penalty * s.penalty_every * gradient_penalty(self.discriminator, real, judged)
+        self._descend("discriminator", loss)
+        return {"real": float(on_real.detach().mean()), "fake": float(on_fake.detach().mean())}
+
+    def _through(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """The signal through a random low-pass (a Gaussian) and with a little noise."""
+        s = self.settings
+        low, high = s.blur_hz
+        cutoff = low + (high - low) * float(torch.rand(1, generator=generator))
+        x = _blurred(x, cutoff, self.fs)
+        return x + s.noise_mv * float(torch.rand(1, generator=generator)) * torch.randn(
+            x.shape, generator=generator).to(x.device)
+
+    def _descend(self, name: str, loss: Tensor) -> None:
+        optimizer = self.optimizers[name]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    def _set_rates(self) -> None:
+        s = self.settings
+        left = max(0.0, min(1.0, 2 * (1 - self.step / s.steps)))
+        for name, rate in (("generator", s.learning_rate), ("discriminator", s.discriminator_rate)):
+            for group in self.optimizers[name].param_groups:
+                group["lr"] = rate * (0.1 + 0.9 * left)
+
+    def save(self, file: Path) -> None:
+        models = {"generator": self.generator, "averaged": self.averaged, "discriminator": self.discriminator}
+        tensors = {f"{name}/{key}": value
+                   for name, model in models.items() for key, value in model.state_dict().items()}
+        for name, optimizer in self.optimizers.items():
+            tensors |= {f"{name}-{key}": value for key, value in optimizer_tensors(optimizer).items()}
+        groups = {name: optimizer.state_dict()["param_groups"] for name, optimizer in self.optimizers.items()}
+        save_checkpoint(file, tensors, {"step": self.step, "history": self.history, "groups": groups})
+
+    def restore(self, file: Path) -> None:
+        found = load_checkpoint(file)
+        if found is None:
+            return
+        tensors, state = found
+        for name in ("generator", "averaged", "discriminator"):
+            getattr(self, name).load_state_dict(part(tensors, name))
+        for name, optimizer in self.optimizers.items():
+            own = {key.removeprefix(f"{name}-"): value for key, value in tensors.items() if key.startswith(f"{name}-")}
+            restore_optimizer(optimizer, own, state["groups"][name])
+        self.step, self.history = state["step"], state["history"]
+
+
+def frozen(model: nn.Module) -> nn.Module:
+    """The model in eval mode, its weights without gradients."""
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    return model.eval()
+
+
+def _quietly(model: nn.Module, x: Tensor) -> Tensor:
+    with torch.no_grad():
+        return model(x)
+
+
+def _blurred(x: Tensor, cutoff: float, fs: float) -> Tensor:
+    """Low-pass by a Gaussian that halves the power at `cutoff` Hz."""
+    sigma = fs * math.sqrt(math.log(2)) / (2 * math.pi * cutoff)
+    reach = max(1, math.ceil(3 * sigma))
+    taps = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / sigma) ** 2).to(x)
+    padded = nn.functional.pad(x, (reach, reach), mode="replicate")
+    return conv1d(padded.flatten(0, 1)[:, None], (taps / taps.sum())[None, None])[:, 0].unflatten(0, x.shape[:2])
+
+

@@ -1,0 +1,151 @@
+"""Latent ascent: counterfactuals by gradients in the code of a variational autoencoder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ecgkit.datasets.base import ECGDataset
+from ecgkit.errors import EcgkitError
+from ecgkit.explain.baselines.search import Aim, descend, held, in_batches
+from ecgkit.explain.results import Counterfactuals
+from ecgkit.models.autoencoder import Autoencoder, elbo_loss
+from ecgkit.training.loop import Schedule, fit
+
+#: Seconds of the windows that the autoencoder learns from.
+SECONDS = 2.5
+#: Weight of the divergence, and mV that the autoencoder need not draw.
+BETA, NOISE_MV = 1.0, 0.05
+#: Windows of each ECG in an epoch.
+_EACH = 2
+
+
+class LatentAscent:
+    """Gradients in the code of a VAE until the classifier is persuaded (Obermeyer et al. 2026 rise so, without target).
+
+    The search starts from the ECG's own code and stops as soon as the target is reached. The counterfactual is
+    ``x + (decoded(new code) - decoded(own code))``: what the autoencoder cannot draw of this ECG stays in it. The edit
+    obeys the limb leads' algebra.
+
+    Parameters
+    ----------
+    classifier : Module
+        From `(batch, 12, sig_len)` in mV to logits `(batch, n_labels)`.
+    label_names : sequence of str
+        Names of the logits.
+    fs : float
+        Sampling rate in Hz.
+    plain : bool
+        Whether the counterfactual is ``decoded(new code)`` instead, as published; it is smoother than an ECG.
+    steps : int
+        At most.
+    learning_rate : float
+        Adam's, in units of the code.
+    schedule : Schedule
+        Of the autoencoder's training.
+    autoencoder : Autoencoder, optional
+        A trained one: it knows nothing of the classifier, and serves several.
+    """
+
+    def __init__(self, classifier: nn.Module, *, label_names: Sequence[str], fs: float, plain: bool = False,
+                 steps: int = 60, learning_rate: float = 0.1, schedule: Schedule | None = None,
+                 autoencoder: Autoencoder | None = None) -> None:
+        self.classifier, self.label_names, self.fs, self.plain = classifier, tuple(label_names), fs, plain
+        self.steps, self.learning_rate = steps, learning_rate
+        self.schedule, self.autoencoder = schedule, autoencoder
+        self.history = pd.DataFrame()
+
+    def fit(self, data: ECGDataset, *, seed: int = 0, checkpoints: str | Path | None = None) -> LatentAscent:
+        """Train the autoencoder on ECGs at `fs`; `history` has one row for each epoch.
+
+        Raises
+        ------
+        EcgkitError
+            For another sampling rate, and for what `train_autoencoder` refuses.
+        """
+        if data.fs != self.fs:
+            raise EcgkitError(f"{data.name} is at {data.fs:g} Hz; this explainer is for {self.fs:g} Hz")
+        self.autoencoder, self.history = train_autoencoder(data, schedule=self.schedule, seed=seed,
+                                                           checkpoints=checkpoints)
+        return self
+
+    def __call__(self, x: NDArray[np.float32], target: Mapping[str, Any]) -> Counterfactuals:
+        """Counterfactuals of ECGs `(n, 12, sig_len)` in mV.
+
+        Raises
+        ------
+        EcgkitError
+            Before `fit`, where no autoencoder was given.
+        """
+        if self.autoencoder is None:
+            raise EcgkitError("latent ascent has no autoencoder yet; call fit(data) first, or give a trained one")
+        with held(self.autoencoder):
+            return in_batches(self.classifier, self.label_names, x, target, self._one, "searching codes")
+
+    def _one(self, x: Tensor, aim: Aim, rows: NDArray[np.intp]) -> Tensor:
+        vae = self.autoencoder
+        assert vae is not None
+        with torch.no_grad():
+            code = vae.to(x.device).encode(x)[0]
+            left_out = torch.zeros_like(x) if self.plain else x - vae.decode(code, x.shape[-1])
+        return descend(self.classifier, aim, x, code, lambda new, at: left_out[at] + vae.decode(new, x.shape[-1]),
+                       steps=self.steps, learning_rate=self.learning_rate)
+
+
+def train_autoencoder(data: ECGDataset, *, schedule: Schedule | None = None, seed: int = 0,
+                      checkpoints: str | Path | None = None, device: str = "cpu",
+                      **options: Any) -> tuple[Autoencoder, pd.DataFrame]:
+    """Train a VAE on random windows of ECGs.
+
+    Parameters
+    ----------
+    data : ECGDataset
+    schedule : Schedule, optional
+    seed : int
+        Of the weights, the windows and the draws.
+    checkpoints : path, optional
+        Folder in which an interrupted run is found again; it ends in the same weights.
+    device : str
+        `cpu` or `cuda`.
+    **options
+        What `Autoencoder` takes.
+
+    Returns
+    -------
+    Autoencoder
+        In eval mode.
+    DataFrame
+        One row per epoch: `epoch`, `loss`, `learning_rate`.
+
+    Raises
+    ------
+    EcgkitError
+        For ECGs that are shorter than a window, and where the training diverges.
+    """
+    schedule = schedule or Schedule(epochs=20, batch_size=32, learning_rate=3e-3, weight_decay=1e-4)
+    length = round(SECONDS * data.fs)
+    if data.sig_len < length:
+        raise EcgkitError(f"{data.name}: {data.sig_len} samples; the autoencoder's windows have {length}")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = Autoencoder(**options).to(device)
+
+    def loss(model: nn.Module, batch: Tensor, generator: torch.Generator) -> Tensor:
+        assert isinstance(model, Autoencoder)
+        starts = torch.randint(data.sig_len - length + 1, (len(batch), 1, 1), generator=generator)
+        at = (starts + torch.arange(length)).expand(-1, 12, -1)
+        x = torch.from_numpy(data.batch(batch.numpy() % len(data))).gather(2, at)
+        return elbo_loss(model, x.to(device), BETA, NOISE_MV, generator)
+
+    run = {"task": "autoencoder", "data": data.fingerprint(), "beta": BETA, "noise": NOISE_MV, **model.config}
+    averaged, history = fit(model, loss, _EACH * len(data), schedule, seed=seed, run=run, checkpoints=checkpoints,
+                            description="training the autoencoder")
+    assert isinstance(averaged, Autoencoder)
+    return averaged, history

@@ -1,0 +1,303 @@
+"""Training of a style generator of beats against a discriminator: checkpointed, resumed, watched for collapse."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.optim.swa_utils import AveragedModel
+
+from ecgkit.errors import EcgkitError
+from ecgkit.explain.objective import gradient_penalty, hinge
+from ecgkit.leads import independent
+from ecgkit.models.discriminator import Discriminator
+from ecgkit.models.style import StyleNet
+from ecgkit.progress import track
+from ecgkit.training.checkpoint import (
+    load_checkpoint,
+    optimizer_tensors,
+    part,
+    restore_optimizer,
+    run_file,
+    save_checkpoint,
+)
+from ecgkit.training.loop import running_mean
+
+#: From beats `(batch, 12, period)` in mV to logits `(batch, n_labels)`, with gradients.
+Ask = Callable[[Tensor], Tensor]
+#: Steps between two rows of the history, which is also how often a run is saved.
+ROW = 100
+#: Beats drawn after training that differ among themselves less than this share of what real ones do: collapse.
+LEAST_VARIETY = 0.5
+
+
+@dataclass(frozen=True)
+class StyleWeights:
+    """Weights of the generator's losses.
+
+    Parameters
+    ----------
+    beat : float
+        Mean absolute difference of the independent leads in mV.
+    slope : float
+        The same of the differences between neighbouring samples.
+    spectrum : float
+        Mean absolute difference of the magnitudes of short Fourier transforms in mV.
+    latent : float
+        Mean absolute difference of the encoder's numbers of the beat and of the beat as it is drawn again.
+    answer : float
+        Divergence of the classifier's answers (Kullback & Leibler, summed over the labels).
+    adversarial : float
+        Hinge loss against the discriminator.
+    """
+
+    beat: float = 20.0
+    slope: float = 20.0
+    spectrum: float = 5.0
+    latent: float = 0.1
+    answer: float = 0.5
+    adversarial: float = 0.05
+
+
+@dataclass(frozen=True)
+class StyleSettings:
+    """How a style generator is trained.
+
+    Parameters
+    ----------
+    n_latent : int
+        Numbers of the encoder.
+    steps, batch_size : int
+    learning_rate, discriminator_rate : float
+        Adam's, with betas 0 and 0.99 (0.9 and 0.99 for encoder and generator); both fall to a twentieth along a cosine.
+    critics_every : int
+        Steps between those that ask the classifier, the discriminator and the encoder, whose losses then count so many
+        times as much: these are what costs time.
+    warmup : float
+        Share of the steps over which these losses rise to their weights: a beat has to look like one first.
+    penalty, penalty_every : float, int
+        Weight of the gradient penalty (R1) and steps of the discriminator between its uses.
+    averaging : float
+        Decay of the running mean of encoder and generator.
+    weights : StyleWeights
+    encoder, generator, discriminator : dict
+        Options of `StyleEncoder`, `StyleGenerator` and `Discriminator`.
+    """
+
+    n_latent: int = 32
+    steps: int = 3000
+    batch_size: int = 32
+    learning_rate: float = 3e-3
+    discriminator_rate: float = 5e-4
+    critics_every: int = 4
+    warmup: float = 0.3
+    penalty: float = 2.0
+    penalty_every: int = 4
+    averaging: float = 0.995
+    weights: StyleWeights = field(default_factory=StyleWeights)
+    encoder: dict[str, Any] = field(default_factory=dict)
+    generator: dict[str, Any] = field(default_factory=dict)
+    discriminator: dict[str, Any] = field(default_factory=lambda: {"widths": (32, 48, 64, 64)})
+
+
+def train_style(beats: Tensor, probabilities: Tensor, ask: Ask, settings: StyleSettings, *, millivolts: float = 0.25,
+                seed: int = 0, checkpoints: str | Path | None = None,
+                run: dict[str, Any] | None = None) -> tuple[StyleNet, pd.DataFrame]:
+    """Train encoder and generator so that a beat drawn again looks alike and the classifier answers alike.
+
+    Parameters
+    ----------
+    beats : Tensor, shape (n, 12, period)
+        Millivolts.
+    probabilities : Tensor, shape (n, n_labels)
+        What the classifier says of them.
+    ask : callable
+        The classifier, from beats to logits; its weights have no gradients.
+    settings : StyleSettings
+    millivolts : float
+        One number for all leads by which signals are divided.
+    seed : int
+    checkpoints : path, optional
+        Folder in which an interrupted run is found again; it ends in the same weights.
+    run : dict, optional
+        What tells this run from others beside settings and seed.
+
+    Returns
+    -------
+    StyleNet
+        The running mean, in eval mode.
+    DataFrame
+        Every `ROW` steps the means of the losses, of the discriminator's scores `real` and `fake`, and the `variety`
+        of the beats drawn as a share of the real ones'.
+
+    Raises
+    ------
+    EcgkitError
+        Where a loss is no longer finite, or the beats drawn have collapsed into few.
+    """
+    state = _State(beats, probabilities, ask, settings, millivolts, seed)
+    told = {"run": run or {}, "seed": seed, "n": len(beats), "millivolts": millivolts, **asdict(settings)}
+    file = run_file(checkpoints, told) if checkpoints else None
+    if file:
+        state.restore(file)
+    rows = range(state.step // ROW, -(-settings.steps // ROW))
+    for _ in track(rows, "training the style generator", total=len(rows), unit=f"{ROW} steps"):
+        state.train_some(min(ROW, settings.steps - state.step))
+        if file:
+            state.save(file)
+    variety = state.history[-1]["variety"]
+    if variety < LEAST_VARIETY:
+        raise EcgkitError(f"the style generator collapsed: its beats vary {variety:.2f} times as much as real ones; "
+                          "train longer, or give the beat's reconstruction more weight")
+    return state.mean_net.eval(), pd.DataFrame(state.history)
+
+
+class _State:
+    """Everything that changes while a run goes on."""
+
+    def __init__(self, beats: Tensor, probabilities: Tensor, ask: Ask, settings: StyleSettings, millivolts: float,
+                 seed: int) -> None:
+        self.beats, self.probabilities, self.ask = beats, probabilities, ask
+        self.settings, self.seed = settings, seed
+        n_labels, period = probabilities.shape[1], beats.shape[2]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.net = StyleNet(settings.n_latent, n_labels, period, millivolts=millivolts, encoder=settings.encoder,
+                                generator=settings.generator)
+            self.discriminator = Discriminator(n_labels, millivolts=millivolts, **settings.discriminator)
+        self.averaged = AveragedModel(self.net, avg_fn=partial(running_mean, settings.averaging))
+        self.optimizers = {
+            "net": torch.optim.Adam(self.net.parameters(), settings.learning_rate, betas=(0.9, 0.99)),
+            "discriminator": torch.optim.Adam(self.discriminator.parameters(), settings.discriminator_rate,
+                                              betas=(0.0, 0.99))}
+        self.step = 0
+        self.history: list[dict[str, float]] = []
+
+    @property
+    def mean_net(self) -> StyleNet:
+        """The running mean of encoder and generator."""
+        net = self.averaged.module
+        assert isinstance(net, StyleNet)
+        return net
+
+    def train_some(self, n_steps: int) -> None:
+        """Train `n_steps`, and add a row to the history; draws depend on the seed and the step alone."""
+        seed = int(np.random.SeedSequence([self.seed, self.step]).generate_state(1)[0])
+        generator = torch.Generator().manual_seed(seed)
+        told = []
+        for _ in range(n_steps):
+            self._set_rates()
+            row = self._one(torch.randint(len(self.beats), (self.settings.batch_size,), generator=generator))
+            if not all(map(math.isfinite, row.values())):
+                raise EcgkitError(f"the style generator's training diverged at step {self.step}: "
+                                  f"{', '.join(f'{name} {value:.3g}' for name, value in row.items())}; "
+                                  "lower the learning rate or raise the penalty")
+            told.append(row)
+            self.step += 1
+        means = {str(name): float(mean) for name, mean in pd.DataFrame(told).mean().items()}
+        seen = torch.randint(len(self.beats), (256,), generator=generator)
+        with torch.no_grad():
+            drawn = self.mean_net(self.beats[seen], self.probabilities[seen])
+        self.history.append({"step": self.step, **means, "variety": variety(drawn, self.beats[seen])})
+
+    def _one(self, which: Tensor) -> dict[str, float]:
+        s = self.settings
+        x, p = self.beats[which], self.probabilities[which]
+        latent = self.net.encoder(x)
+        new = self.net.generator(torch.cat([latent, p], dim=1))
+        error = independent(new) - independent(x)
+        losses = {"beat": error.abs().mean(), "slope": error.diff(dim=-1).abs().mean(),
+                  "spectrum": spectral_distance(independent(new), independent(x))}
+        total = sum((getattr(s.weights, name) * loss for name, loss in losses.items()), start=x.new_zeros(()))
+        scores: dict[str, float] = {}
+        if self.step % s.critics_every == 0:
+            scores = self._teach_discriminator(x, new.detach(), p)
+            self.discriminator.requires_grad_(False)
+            judged = {"latent": (self.net.encoder(new) - latent.detach()).abs().mean(),
+                      "answer": divergence(p, self.ask(new)), "adversarial": -self.discriminator(new, p).mean()}
+            share = s.critics_every * min(1.0, self.step / max(1.0, s.warmup * s.steps))
+            for name, loss in judged.items():
+                total = total + share * getattr(s.weights, name) * loss
+            losses |= judged
+        self._descend("net", total)
+        self.discriminator.requires_grad_(True)
+        self.averaged.update_parameters(self.net)
+        return {name: float(loss.detach()) for name, loss in losses.items()} | scores
+
+    def _teach_discriminator(self, real: Tensor, fake: Tensor, p: Tensor) -> dict[str, float]:
+        s = self.settings
+        on_real, on_fake = self.discriminator(real, p), self.discriminator(fake, p)
+        loss = hinge(on_real, on_fake)
+        if self.step // s.critics_every % s.penalty_every == 0:
+            loss = loss + s.penalty * s.penalty_every * gradient_penalty(self.discriminator, real, p)
+        self._descend("discriminator", loss)
+        return {"real": float(on_real.detach().mean()), "fake": float(on_fake.detach().mean())}
+
+    def _descend(self, name: str, loss: Tensor) -> None:
+        self.optimizers[name].zero_grad()
+        loss.backward()
+        self.optimizers[name].step()
+
+    def _set_rates(self) -> None:
+        s = self.settings
+        share = 0.05 + 0.95 * (0.5 + 0.5 * math.cos(math.pi * self.step / s.steps))
+        for name, rate in (("net", s.learning_rate), ("discriminator", s.discriminator_rate)):
+            for group in self.optimizers[name].param_groups:
+                group["lr"] = rate * share
+
+    def save(self, file: Path) -> None:
+        models = {"net": self.net, "averaged": self.averaged, "discriminator": self.discriminator}
+        tensors = {f"{name}/{key}": value
+                   for name, model in models.items() for key, value in model.state_dict().items()}
+        for name, optimizer in self.optimizers.items():
+            tensors |= {f"{name}-{key}": value for key, value in optimizer_tensors(optimizer).items()}
+        groups = {name: optimizer.state_dict()["param_groups"] for name, optimizer in self.optimizers.items()}
+        save_checkpoint(file, tensors, {"step": self.step, "history": self.history, "groups": groups})
+
+    def restore(self, file: Path) -> None:
+        found = load_checkpoint(file)
+        if found is None:
+            return
+        tensors, state = found
+        for name in ("net", "averaged", "discriminator"):
+            getattr(self, name).load_state_dict(part(tensors, name))
+        for name, optimizer in self.optimizers.items():
+            own = {key.removeprefix(f"{name}-"): value for key, value in tensors.items() if key.startswith(f"{name}-")}
+            restore_optimizer(optimizer, own, state["groups"][name])
+        self.step, self.history = state["step"], state["history"]
+
+
+def divergence(p: Tensor, logits: Tensor) -> Tensor:
+    """Kullback and Leibler's divergence of answers from probabilities `p`, summed over labels, mean over the batch."""
+    own = binary_cross_entropy_with_logits(torch.logit(p, eps=1e-6), p, reduction="none")
+    return (binary_cross_entropy_with_logits(logits, p, reduction="none") - own).sum(dim=1).mean()
+
+
+def spectral_distance(a: Tensor, b: Tensor, windows: Sequence[int] = (16, 32, 64)) -> Tensor:
+    """Mean absolute difference of the magnitudes of short Fourier transforms, over several window lengths.
+
+    Of beats `(batch, n_leads, period)` on a ring; in their unit, as a window's weights have unit sum.
+    """
+    total = a.new_zeros(())
+    for size in windows:
+        weights = torch.hann_window(size, device=a.device)
+        spectra = []
+        for x in (a, b):
+            frames = torch.cat([x, x[..., :size - 1]], dim=-1).unfold(-1, size, size // 4)
+            spectra.append(torch.fft.rfft(frames * (weights / weights.sum())).abs())
+        total = total + (spectra[0] - spectra[1]).abs().mean()
+    return total / len(windows)
+
+
+def variety(drawn: Tensor, real: Tensor) -> float:
+    """How much beats `(n, 12, period)` differ from each other, as a share of how much real ones do."""
+    return float(independent(drawn).std(dim=0).mean() / independent(real).std(dim=0).mean().clamp_min(1e-6))

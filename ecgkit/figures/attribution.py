@@ -1,0 +1,160 @@
+"""Attributions drawn: lead by segment over a cohort, with what is uncertain hatched, and on one ECG on paper."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.colors import LinearSegmentedColormap, to_rgba
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch, Rectangle
+from numpy.typing import NDArray
+
+from ecgkit.errors import EcgkitError
+from ecgkit.figures.ecg_paper import _MARGIN, _draw, _lay_out
+from ecgkit.figures.style import GREY, INK, PALETTE, WIDTH, styled
+from ecgkit.leads import LEADS, N_LEADS
+
+SEGMENTS = ("P", "QRS", "ST", "T", "rest")
+#: What lowers and what raises a logit.
+LOWERS, RAISES = PALETTE[0], PALETTE[1]
+DIVERGING = LinearSegmentedColormap.from_list("attribution", ["#003a5d", LOWERS, "#f7f7f7", RAISES, "#7a3500"])
+#: The strongest share of an ECG's samples are all drawn alike, so that one spike does not fade the rest.
+_STRONGEST = 0.01
+#: Hatches of cells whose interval covers 0, and of those without a value.
+_UNSURE, _MISSING = "/////", "xxxx"
+
+
+@styled
+def attribution_map(values: Any, low: Any, high: Any, *, names: Sequence[str] | None = None,
+                    unit: str = "mean contribution to the logit") -> Figure:
+    """Heat map of leads by segments, a panel per class, all on one scale around 0.
+
+    Parameters
+    ----------
+    values : array_like, shape (12, n_segments) or (n_classes, 12, n_segments)
+        Segments as in `SEGMENTS`: four without the rest, or five.
+    low, high : array_like, same shape
+        Ends of each value's interval. A cell is pale and hatched if its interval covers 0, and crossed out in grey if
+        its value is nan.
+    names : sequence of str, optional
+        One title per class.
+    unit : str
+        What the colour means.
+
+    Raises
+    ------
+    EcgkitError
+        Where shapes do not fit, or no value is finite.
+    """
+    panels, lows, highs = (np.asarray(array, dtype=float) for array in (values, low, high))
+    shape = panels.shape
+    fits = len(shape) in (2, 3) and shape[-2:] in ((N_LEADS, 4), (N_LEADS, 5))
+    if not fits or lows.shape != shape or highs.shape != shape:
+        raise EcgkitError(f"values, low and high of shapes {shape}, {lows.shape}, {highs.shape}; expected the same "
+                          f"(n_classes, {N_LEADS}, 4 or 5)")
+    panels, lows, highs = (array.reshape(-1, *shape[-2:]) for array in (panels, lows, highs))
+    if not np.isfinite(panels).any():
+        raise EcgkitError("no value to draw is finite")
+    titles = [""] * len(panels) if names is None else list(names)
+    if len(titles) != len(panels):
+        raise EcgkitError(f"{len(titles)} names for {len(panels)} classes")
+    columns = min(3, len(panels))
+    rows = -(-len(panels) // columns)
+    figure = Figure(figsize=(1.2 + columns * (WIDTH - 1.2) / 3, 0.9 + 3.1 * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
+    scale = float(np.nanmax(np.abs(panels))) or 1.0
+    for k, (ax, title) in enumerate(zip(axes, titles, strict=False)):
+        image = _draw_panel(ax, panels[k], lows[k], highs[k], scale)
+        ax.set_title(title, fontsize=10.5)
+    for ax in axes[len(panels):]:
+        ax.remove()
+    bar = figure.colorbar(image, ax=axes[:len(panels)].tolist(), shrink=0.8 / rows ** 0.5, pad=0.02, label=unit)
+    bar.outline.set_visible(False)
+    said = {_UNSURE: "interval covers 0"} | ({_MISSING: "no value"} if np.isnan(panels).any() else {})
+    handles = [Patch(facecolor="white", edgecolor=GREY, hatch=hatch, linewidth=0.6, label=label)
+               for hatch, label in said.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=9.5)
+    return figure
+
+
+def _draw_panel(ax: Axes, values: NDArray[Any], low: NDArray[Any], high: NDArray[Any], scale: float) -> Any:
+    n_segments = values.shape[1]
+    image = ax.imshow(values, cmap=DIVERGING, vmin=-scale, vmax=scale, aspect="auto", gid="values")
+    for lead, segment in np.ndindex(*values.shape):
+        missing = not np.isfinite(values[lead, segment])
+        if not missing and not low[lead, segment] <= 0 <= high[lead, segment]:
+            continue
+        ax.add_patch(Rectangle((segment - 0.5, lead - 0.5), 1, 1, facecolor=(1, 1, 1, 0 if missing else 0.55),
+                               edgecolor=GREY, hatch=_MISSING if missing else _UNSURE, linewidth=0,
+                               gid="missing" if missing else "unsure"))
+    ax.set_xticks(range(n_segments), SEGMENTS[:n_segments], fontsize=9.5)
+    ax.set_yticks(range(N_LEADS), LEADS, fontsize=9.5)
+    ax.hlines(np.arange(0.5, N_LEADS - 1), -0.5, n_segments - 0.5, color="white", linewidth=1)
+    ax.vlines(np.arange(0.5, n_segments - 1), -0.5, N_LEADS - 0.5, color="white", linewidth=1)
+    # The chest leads are another plane than the limb leads.
+    ax.axhline(5.5, color=INK, linewidth=0.8)
+    ax.tick_params(length=0)
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+    return image
+
+
+@styled
+def attribution_on_ecg(signal: Any, attribution: Any, fs: float, *, title: str | None = None,
+                       label: str = "the logit", layout: str = "3x4", seconds: float | None = None,
+                       rhythm_lead: str | None = "II") -> Figure:
+    """Draw an ECG on paper with its attribution as the colour behind the trace.
+
+    Parameters
+    ----------
+    signal : array_like, shape (12, sig_len)
+        Millivolts.
+    attribution : array_like, shape (12, sig_len)
+        Signed, of any unit: the stronger, the more opaque; the strongest per cent are all opaque.
+    fs : float
+        Sampling rate in Hz.
+    title : str, optional
+        Printed above the paper.
+    label : str
+        What is raised and lowered, for the legend.
+    layout, seconds, rhythm_lead
+        As in `ecgkit.figures.plot_ecg`.
+
+    Raises
+    ------
+    EcgkitError
+        Where a shape, the rate, the layout or the lead does not fit.
+    """
+    sheet = _lay_out(signal, fs, layout=layout, seconds=seconds, rhythm_lead=rhythm_lead, highlight=attribution)
+    figure = _draw([replace(sheet, masks=[])], [title], fs, None)
+    ax = figure.axes[0]
+    size = np.abs(np.concatenate(sheet.masks))
+    strength = np.quantile(size[size > 0], 1 - _STRONGEST) if size.any() else 1.0
+    traces = [line for line in ax.lines if str(line.get_gid()).startswith("trace ")]
+    for line, values in zip(traces, sheet.masks, strict=True):
+        _draw_band(ax, line, values / strength)
+    handles = [Line2D([], [], color=colour, linewidth=7, solid_capstyle="butt", label=f"{verb} {label}")
+               for colour, verb in ((RAISES, "raises"), (LOWERS, "lowers"))]
+    scale = next(text for text in ax.texts if text.get_gid() == "scale")
+    ax.legend(handles=handles, loc="upper right", bbox_to_anchor=(_MARGIN + sheet.width, scale.get_position()[1] + 1),
+              bbox_transform=ax.transData, ncols=2, fontsize=10, borderaxespad=0, borderpad=0.2)
+    return figure
+
+
+def _draw_band(ax: Axes, line: Line2D, values: NDArray[Any]) -> None:
+    """Lay a broad line under a trace: around each sample in the colour of its sign, as opaque as it is strong."""
+    points = np.asarray(line.get_xydata())
+    middle = (points[:-1] + points[1:]) / 2
+    pieces = np.stack([np.concatenate([points[:1], middle]), points, np.concatenate([middle, points[-1:]])], axis=1)
+    colours = np.where(values[:, None] > 0, to_rgba(RAISES), to_rgba(LOWERS))
+    colours[:, 3] = 0.85 * np.clip(np.abs(values), 0, 1)
+    band = LineCollection(list(pieces), colors=colours, linewidths=6, zorder=1.9, capstyle="butt", joinstyle="round",
+                          gid=str(line.get_gid()).replace("trace", "attribution"))
+    ax.add_collection(band, autolim=False)
+    band.set_clip_path(line.get_clip_path())

@@ -1,0 +1,49 @@
+"""A discriminator of ECGs: does this look like a real one on which the classifier says what is wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ecgkit.leads import INDEPENDENT, independent
+
+
+class Discriminator(nn.Module):
+    """Strided convolutions with a projection on the condition (Miyato & Koyama 2018).
+
+    Parameters
+    ----------
+    n_conditions : int
+        Numbers that the ECG is judged against.
+    widths : sequence of int
+        Channels of each level; each halves the rate.
+    kernel_size : int
+        Odd.
+    millivolts : float
+        One number for all leads by which signals are divided.
+    """
+
+    def __init__(self, n_conditions: int, *, widths: Sequence[int] = (32, 64, 96, 128, 128), kernel_size: int = 7,
+                 millivolts: float = 0.25) -> None:
+        super().__init__()
+        self.config = {"n_conditions": n_conditions, "widths": list(widths), "kernel_size": kernel_size,
+                       "millivolts": millivolts}
+        self.millivolts = millivolts
+        inputs = (2 * len(INDEPENDENT), *widths[:-1])
+        self.levels = nn.ModuleList(nn.Conv1d(before, after, kernel_size, stride=2, padding=kernel_size // 2)
+                                    for before, after in zip(inputs, widths, strict=True))
+        self.last = nn.Conv1d(widths[-1], widths[-1], 3, padding=1)
+        self.out = nn.Linear(widths[-1], 1)
+        self.project = nn.Sequential(nn.Linear(n_conditions, 64), nn.SiLU(), nn.Linear(64, widths[-1]))
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        """Map ECGs `(batch, 12, sig_len)` in mV and conditions `(batch, n_conditions)` to scores `(batch,)`."""
+        eight = independent(x) / self.millivolts
+        slope = nn.functional.pad(eight.diff(dim=-1), (1, 0))
+        x = torch.cat([eight, slope], dim=1)
+        for level in self.levels:
+            x = nn.functional.leaky_relu(level(x), 0.2)
+        x = nn.functional.leaky_relu(self.last(x), 0.2).mean(dim=-1)
+        return self.out(x)[:, 0] + (self.project(condition) * x).sum(dim=1) / x.shape[1] ** 0.5

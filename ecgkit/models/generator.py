@@ -1,0 +1,224 @@
+"""A generator of counterfactual ECGs: it bends time a little, adds a smooth edit, and keeps the limb-lead algebra."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from scipy.signal import firwin
+from torch import Tensor, nn
+from torch.nn.functional import conv1d, interpolate, pad
+
+from ecgkit.leads import DOWER, INDEPENDENT, from_independent, independent
+
+#: Twelve leads from the eight independent ones, as a matrix of 0, 1 and one half: exact in any precision.
+_TWELVE = from_independent(np.eye(len(INDEPENDENT)))
+#: The eight leads of a heart vector.
+_FIELD = independent(DOWER)
+#: The edit has no energy above this, so nothing hides where no heart beats.
+EDIT_HZ = 40.0
+#: Neighbouring samples that the first layer takes as one: the net works at half of its rate.
+FOLD = 2
+#: The displacement of time is read from features that are this much coarser than the signal.
+_WARP_STRIDE = 4
+
+
+class Edited(NamedTuple):
+    """What the generator did, of ECGs of `sig_len` samples.
+
+    Parameters
+    ----------
+    signals : Tensor, shape (batch, 12, sig_len)
+        The new ECGs in mV.
+    edit : Tensor, shape (batch, 8, sig_len)
+        What was added to the independent leads, in mV.
+    local : Tensor, shape (batch, 8, sig_len)
+        The part of it that no heart vector explains, in mV.
+    shift : Tensor, shape (batch, sig_len)
+        By how many samples time was displaced.
+    """
+
+    signals: Tensor
+    edit: Tensor
+    local: Tensor
+    shift: Tensor
+
+
+class Generator(nn.Module):
+    """Residual conditional U-Net over the eight independent leads.
+
+    The answer is ``warp(x) + lowpass(field @ vector + local)``: time is displaced by at most `warp_ms`, monotonically
+    (no sample overtakes another), then an edit is added. Most of the edit is a change of the heart vector, seen by all
+    leads through Dower's field, so leads change together as one heart would change them; what single leads add to it
+    costs extra. Gates let most of it be exactly nothing. Of any length; nothing is normalised over time, so a window is
+    edited as it would be within the whole ECG.
+
+    Parameters
+    ----------
+    n_conditions : int
+        Numbers that say what is wanted.
+    widths : sequence of int
+        Channels of each level, the first at half of the rate, each at half the rate of the one above.
+    kernel_size : int
+        Odd.
+    fs : float
+        Sampling rate in Hz.
+    millivolts : float
+        One number for all leads by which signals are divided.
+    most_mv : float
+        Largest change of the heart vector, and of a lead by itself.
+    warp_ms : float
+        Largest displacement; 0 for none.
+    residual : bool
+        Whether the edit is added to the ECG; otherwise the net draws the ECG anew.
+    """
+
+    millivolts: Tensor
+    twelve: Tensor
+    field: Tensor
+    lowpass: Tensor
+    smooth: Tensor
+
+    def __init__(self, n_conditions: int, *, widths: Sequence[int] = (32, 64, 96, 128), kernel_size: int = 7,
+                 fs: float = 100.0, millivolts: float = 0.25, most_mv: float = 3.0, warp_ms: float = 120.0,
+                 residual: bool = True) -> None:
+        super().__init__()
+        self.config = {"n_conditions": n_conditions, "widths": list(widths), "kernel_size": kernel_size, "fs": fs,
+                       "millivolts": millivolts, "most_mv": most_mv, "warp_ms": warp_ms, "residual": residual}
+        self.most_mv, self.warp, self.residual = most_mv, warp_ms * fs / 1000, residual
+        self.register_buffer("millivolts", torch.tensor(float(millivolts)), persistent=False)
+        self.register_buffer("twelve", torch.tensor(_TWELVE, dtype=torch.float32), persistent=False)
+        self.register_buffer("field", torch.tensor(_FIELD, dtype=torch.float32), persistent=False)
+        self.register_buffer("lowpass", torch.tensor(_lowpass(fs), dtype=torch.float32), persistent=False)
+        self.register_buffer("smooth", torch.tensor(_triangle(self.warp), dtype=torch.float32), persistent=False)
+        self.condition = nn.Sequential(nn.Linear(n_conditions, 64), nn.SiLU(), nn.Linear(64, 64), nn.SiLU())
+        self.stem = nn.Conv1d(FOLD * len(INDEPENDENT), widths[0], kernel_size, padding=kernel_size // 2)
+        self.down = nn.ModuleList(
+            _Block(before, after, kernel_size) for before, after in zip((widths[0], *widths), widths, strict=False))
+        self.lift = nn.ModuleList(
+            nn.Conv1d(low, high, 1) for high, low in zip(widths[-2::-1], widths[:0:-1], strict=True))
+        self.up = nn.ModuleList(_Block(high, high, kernel_size) for high in widths[-2::-1])
+        self.edit = nn.Conv1d(widths[0], 2 * FOLD * sum(_FIELD.shape), kernel_size, padding=kernel_size // 2)
+        self.displace = nn.Conv1d(widths[1], 1, 1)
+        nn.init.normal_(self.edit.weight, std=0.01)
+        nn.init.zeros_(self.displace.weight)
+        for layer in (self.edit, self.displace):
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        """Map ECGs `(batch, 12, sig_len)` in mV and conditions `(batch, n_conditions)` to ECGs."""
+        return self.edited(x, condition).signals
+
+    def edited(self, x: Tensor, condition: Tensor) -> Edited:
+        """The same, and what was done."""
+        eight = independent(x)
+        coarse, fine = self._features(eight / self.millivolts, condition)
+        size, gate = _unfolded(self.edit(fine))[..., :x.shape[-1]].chunk(2, dim=1)
+        raw = self._filtered(self.most_mv * torch.tanh(size) * torch.sigmoid(gate))
+        n_vector = self.field.shape[1]
+        local = raw[:, n_vector:]
+        edit = torch.einsum("ov,bvl->bol", self.field, raw[:, :n_vector]) + local
+        moved, shift = eight, torch.zeros_like(x[:, 0])
+        if self.warp:
+            shift = self._displacement(coarse, x.shape[-1])
+            moved = displaced(eight, shift)
+        new = moved + edit if self.residual else edit
+        return Edited(torch.einsum("oi,bil->bol", self.twelve, new), edit, local, shift)
+
+    def _features(self, x: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
+        """Features at a quarter and at half of the rate; both cover the signal padded to whole blocks."""
+        style = self.condition(condition)
+        whole = FOLD * 2 ** (len(self.down) - 1)
+        x = self.stem(_folded(pad(x, (0, -x.shape[-1] % whole), mode="replicate")))
+        levels: list[Tensor] = []
+        for block in self.down:
+            x = block(nn.functional.avg_pool1d(x, 2) if levels else x, style)
+            levels.append(x)
+        levels.pop()
+        coarse = x
+        for lift, block in zip(self.lift, self.up, strict=True):
+            x = block(interpolate(lift(x), scale_factor=2, mode="linear") + levels.pop(), style)
+            coarse = x if len(levels) == 1 else coarse
+        return coarse, x
+
+    def _filtered(self, edit: Tensor) -> Tensor:
+        taps = self.lowpass.shape[-1]
+        padded = pad(edit, (taps // 2, taps // 2), mode="replicate")
+        return conv1d(padded.flatten(0, 1)[:, None], self.lowpass)[:, 0].unflatten(0, edit.shape[:2])
+
+    def _displacement(self, coarse: Tensor, sig_len: int) -> Tensor:
+        """Samples by which each sample is fetched from elsewhere, `(batch, sig_len)`; its slope is above -1."""
+        raw = self.warp * torch.tanh(self.displace(coarse))
+        raw = interpolate(raw, scale_factor=_WARP_STRIDE, mode="linear")[..., :sig_len]
+        half = self.smooth.shape[-1] // 2
+        return conv1d(pad(raw, (half, half), mode="replicate"), self.smooth)[:, 0]
+
+
+class _Block(nn.Module):
+    """Two convolutions with a shortcut; the condition scales and shifts what lies between (FiLM: Perez et al. 2018)."""
+
+    def __init__(self, before: int, after: int, kernel_size: int, n_style: int = 64) -> None:
+        super().__init__()
+        self.first = nn.Conv1d(before, after, kernel_size, padding=kernel_size // 2)
+        self.second = nn.Conv1d(after, after, kernel_size, padding=kernel_size // 2)
+        self.shortcut = nn.Conv1d(before, after, 1) if before != after else nn.Identity()
+        self.film = nn.Linear(n_style, 2 * after)
+
+    def forward(self, x: Tensor, style: Tensor) -> Tensor:
+        scale, offset = self.film(style)[..., None].chunk(2, dim=1)
+        inside = nn.functional.silu(_over_channels(self.first(x)) * (1 + scale) + offset)
+        return nn.functional.silu(self.second(inside) + self.shortcut(x))
+
+
+def displaced(x: Tensor, shift: Tensor) -> Tensor:
+    """Fetch every sample `shift` samples later, between samples by a cubic (Catmull & Rom 1974).
+
+    Parameters
+    ----------
+    x : Tensor, shape (batch, n_leads, sig_len)
+    shift : Tensor, shape (batch, sig_len)
+        Where it leads beyond an end, the end's sample is taken.
+
+    Returns
+    -------
+    Tensor, shape (batch, n_leads, sig_len)
+    """
+    last = x.shape[-1] - 1
+    at = (torch.arange(last + 1, device=x.device) + shift).clamp(0, last)
+    base = at.detach().floor()
+    t = (at - base)[:, None]
+    near = [x.gather(-1, (base + k).clamp(0, last).long()[:, None].expand_as(x)) for k in (-1, 0, 1, 2)]
+    a, b, c, d = near
+    return b + 0.5 * t * (c - a + t * (2 * a - 5 * b + 4 * c - d + t * (3 * (b - c) + d - a)))
+
+
+def _folded(x: Tensor) -> Tensor:
+    """Neighbouring samples as channels: `(batch, channels, n)` to `(batch, FOLD * channels, n / FOLD)`."""
+    return x.unflatten(-1, (-1, FOLD)).transpose(2, 3).flatten(1, 2)
+
+
+def _unfolded(x: Tensor) -> Tensor:
+    """The reverse of `_folded`."""
+    return x.unflatten(1, (-1, FOLD)).transpose(2, 3).flatten(2, 3)
+
+
+def _over_channels(x: Tensor) -> Tensor:
+    """Unit mean square over the channels of every sample: it does not depend on the length (Karras et al. 2018)."""
+    return x * (x.square().mean(dim=1, keepdim=True) + 1e-6).rsqrt()
+
+
+def _lowpass(fs: float) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    """A linear-phase filter, `(1, 1, n_taps)`; at low rates, where there is nothing to cut, it lets all pass."""
+    n_taps = 2 * round(0.05 * fs) + 1
+    taps = firwin(n_taps, EDIT_HZ, fs=fs) if fs > 2 * EDIT_HZ else np.eye(1, n_taps, n_taps // 2)[0]
+    return taps[None, None]
+
+
+def _triangle(most: float) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    """Weights whose running mean of numbers within `most` has a slope below 1: a base wider than four times `most`."""
+    half = max(1, int(np.ceil(2 * most)) + 1)
+    weights = half - np.abs(np.arange(-half + 1, half))
+    return (weights / weights.sum())[None, None].astype(np.float64)
+
