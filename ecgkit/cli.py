@@ -34,6 +34,11 @@ Cache = Annotated[Path | None, typer.Option(help="Folder of the store (default: 
 Table = Annotated[Path | None, typer.Option(help="CSV with one row per recording and its labels (source folder).")]
 Task = Annotated[str | None, typer.Option(help="Set of labels, where the source has several.")]
 Rate = Annotated[float | None, typer.Option(help="Sampling rate in Hz.")]
+Root = Annotated[Path | None, typer.Option(help="Folder of the data (none for synthetic).")]
+Weights = Annotated[Path, typer.Option("--output", "-o", help="File to write: NAME.safetensors.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
+Device = Annotated[str, typer.Option(help="cpu or cuda.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace the output where it exists.")]
 Records = Annotated[list[Path], typer.Argument(help="WFDB records (with or without .hea), folders, or RECORDS files.")]
 
 
@@ -96,15 +101,11 @@ def given(**options: Any) -> dict[str, Any]:
 
 @app.command()
 def train(source: Annotated[str, typer.Argument(help="synthetic, ptbxl, challenge, ludb or folder.")],
-          output: Annotated[Path, typer.Option("--output", "-o", help="File to write: NAME.safetensors.")],
-          root: Annotated[Path | None, typer.Option(help="Folder of the data (none for synthetic).")] = None,
-          table: Table = None, task: Task = None, fs: Rate = None,
+          output: Weights, root: Root = None, table: Table = None, task: Task = None, fs: Rate = None,
           encoder: Annotated[str, typer.Option(help="xresnet1d18, xresnet1d34, xresnet1d50 or xresnet1d101.")]
           = "xresnet1d18",
           epochs: Annotated[int, typer.Option(min=1, help="Passes over the training data.")] = 30,
-          seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
-          device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-          cache: Cache = None) -> None:
+          seed: Seed = 0, device: Device = "cpu", cache: Cache = None) -> None:
     """Train a classifier on folds 1 to 8, watch fold 9, and score fold 10 once.
 
     A run that was killed resumes when called again.
@@ -126,17 +127,13 @@ def train(source: Annotated[str, typer.Argument(help="synthetic, ptbxl, challeng
 
 @app.command()
 def pretrain(source: Annotated[str, typer.Argument(help="synthetic, ptbxl, challenge, ludb, folder or cinc2011.")],
-             output: Annotated[Path, typer.Option("--output", "-o", help="File to write: NAME.safetensors.")],
-             root: Annotated[Path | None, typer.Option(help="Folder of the data (none for synthetic).")] = None,
-             table: Table = None, task: Task = None, fs: Rate = None,
+             output: Weights, root: Root = None, table: Table = None, task: Task = None, fs: Rate = None,
              method: Annotated[str, typer.Option(help="simclr, cmsc, cmlc, cmsmlc, pclr, 3kg, supcon, moco_v3, byol, "
                                                       "barlow, vicreg, cpc, utah, simulator or simulator_contrast.")]
              = "utah",
              encoder: Annotated[str | None, typer.Option(help="Encoder (default: the method's own).")] = None,
              epochs: Annotated[int, typer.Option(min=1, help="Passes over the unlabelled ECGs.")] = 40,
-             seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
-             device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-             cache: Cache = None) -> None:
+             seed: Seed = 0, device: Device = "cpu", cache: Cache = None) -> None:
     """Pretrain an encoder on folds 1 to 8 (on all ECGs, where there are no folds) without their labels.
 
     A run that was killed resumes when called again.
@@ -165,14 +162,10 @@ def pretrain(source: Annotated[str, typer.Argument(help="synthetic, ptbxl, chall
 @app.command()
 def finetune(encoder: Annotated[str, typer.Argument(help="A shipped encoder, or a file of weights.")],
              source: Annotated[str, typer.Argument(help="synthetic, ptbxl, challenge, ludb or folder.")],
-             output: Annotated[Path, typer.Option("--output", "-o", help="File to write: NAME.safetensors.")],
-             root: Annotated[Path | None, typer.Option(help="Folder of the data (none for synthetic).")] = None,
-             table: Table = None, task: Task = None,
+             output: Weights, root: Root = None, table: Table = None, task: Task = None,
              fraction: Annotated[float, typer.Option(help="Share of the training patients whose labels are used.")] = 1,
              steps: Annotated[int, typer.Option(min=1, help="Least optimiser steps after the head is fitted.")] = 300,
-             seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
-             device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-             cache: Cache = None) -> None:
+             seed: Seed = 0, device: Device = "cpu", cache: Cache = None) -> None:
     """Make a classifier of a pretrained encoder with the labels of folds 1 to 8, and score fold 10 once."""
     from ecgkit.datasets import load
     from ecgkit.models import load_encoder, save_classifier
@@ -226,7 +219,7 @@ def embed(records: Records,
           output: Annotated[Path, typer.Option("--output", "-o", help="File to write: NAME.parquet or NAME.csv.")],
           encoder: Annotated[str | None, typer.Option(help="A shipped encoder, or a file of weights (default: the best "
                                                            "that is shipped).")] = None,
-          force: Annotated[bool, typer.Option("--force", help="Replace the output where it exists.")] = False) -> None:
+          force: Force = False) -> None:
     """Turn recordings of any lead spelling, order, unit and rate into embeddings.
 
     One row per record: record, e0, e1, ... The parquet file also holds the encoder's name and model card
@@ -323,9 +316,7 @@ def measure(records: Records,
     from ecgkit.datasets.reader import find_records
 
     paths = [path for named in records for path in find_records(named)]
-    plots = pictures(paths, plot) if plot else {}
-    for file in plots.values():
-        check_output(file, (".png",), "--plot")
+    plots = pages_of(paths, plot, ".png", "--plot") if plot else {}
     if waves:
         check_output(waves, (".csv",), "--waves")
 
@@ -352,12 +343,44 @@ def measure(records: Records,
         raise EcgkitError(f"{len(paths) - len(tables)} of {len(paths)} records could not be measured")
 
 
-def pictures(paths: list[Path], plot: Path) -> dict[Path, Path]:
-    """The file of each record's picture: `plot` of one record, else its name with the record's."""
-    files = {path: plot if len(paths) == 1 else plot.with_stem(f"{plot.stem}-{path.name}") for path in paths}
+def pages_of(paths: list[Path], output: Path, suffix: str, option: str, force: bool = False) -> dict[Path, Path]:
+    """The file of each record's page: `output` of one record, else its name with the record's; none is overwritten."""
+    files = {path: output if len(paths) == 1 else output.with_stem(f"{output.stem}-{path.name}") for path in paths}
     if len(set(files.values())) < len(paths):
-        raise EcgkitError("two records have the same name, so their pictures would too; draw one at a time with --plot")
+        raise EcgkitError(f"two records have the same name, so their files would too; give one at a time to {option}")
+    for file in files.values():
+        check_output(file, (suffix,), option, force)
     return files
+
+
+@app.command()
+def explain(records: Records,
+            label: Annotated[str, typer.Option(help="Label to change (shipped: NORM, MI, STTC, CD or HYP).")],
+            output: Annotated[Path, typer.Option("--output", "-o", help="Page to write, NAME.html (of several records: "
+                                                                        "NAME-RECORD.html).")],
+            to: Annotated[float | None, typer.Option(help="Probability to ask for (default: 0.05 where the classifier "
+                                                          "says 0.5 or more, else 0.95).")] = None,
+            explainer: Annotated[str, typer.Option(help="A shipped explainer, or a file.")] = "ptbxl-superclass",
+            classifier: Annotated[str | None, typer.Option(help="What it explains (default: its namesake).")] = None,
+            force: Force = False) -> None:
+    """Show what an ECG would look like if the classifier said something else, on a page that needs no network.
+
+    It holds the ECG and its counterfactual, the measurements that changed, a slider of wanted probabilities, and how
+    such explanations did in tests. Of a longer record the first 10 s are explained. Where no answer is to be trusted,
+    the line printed and the page say why.
+    """
+    from ecgkit.datasets.reader import find_records
+    from ecgkit.explain.record import RecordPages
+
+    paths = [path for named in records for path in find_records(named)]
+    pages = pages_of(paths, output, ".html", "--output", force)
+    explained, done = RecordPages(label, to, explainer=explainer, classifier=classifier), 0
+    for path, line in applied(lambda path: explained.write(path, pages[path]), paths, "explaining"):
+        done += 1
+        print(f"{path}: {line}; {pages[path]}")
+    print(DISCLAIMER, file=sys.stderr)
+    if done < len(paths):
+        raise EcgkitError(f"{len(paths) - done} of {len(paths)} records could not be explained")
 
 
 @app.command()

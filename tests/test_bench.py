@@ -13,7 +13,8 @@ from ecgkit.datasets import load
 
 @pytest.mark.parametrize("rows", [lambda: bench.simulator(64), lambda: bench.evaluator(200, 2),
                                   lambda: bench.input_pipeline(8), lambda: bench.contrast(16, 8),
-                                  lambda: bench.pretraining(8), lambda: bench.measuring(8)])
+                                  lambda: bench.pretraining(8), lambda: bench.measuring(8),
+                                  lambda: bench.counterfactual(2)])
 def test_every_row_is_whole(rows) -> None:
     for row in rows():
         assert row.name

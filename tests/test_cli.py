@@ -198,8 +198,8 @@ def test_an_encoder_is_pretrained_and_made_a_classifier(tmp_path: Path) -> None:
 def test_help_says_what_each_verb_does() -> None:
     done = ecgkit("--help")
     assert done.returncode == 0
-    for verb in ("data", "train", "pretrain", "finetune", "predict", "embed", "measure", "bench", "book",
-                 "not a medical device"):
+    for verb in ("data", "train", "pretrain", "finetune", "predict", "embed", "measure", "explain", "bench",
+                 "book", "not a medical device"):
         assert verb in done.stdout
     assert ecgkit("predict", "--help").returncode == 0
 

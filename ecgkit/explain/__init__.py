@@ -1,5 +1,15 @@
-"""Explanation of ECG classifiers: adversarial counterfactuals, attributions, and a battery that tests both."""
+"""Explanation of ECG classifiers: adversarial counterfactuals, attributions, and a battery that tests both.
 
+>>> explainer = ecgkit.explain.load()                                 # the shipped one, with its classifier
+>>> explainer(x, target={"MI": 0.05}).signals                         # the same ECGs without the infarction
+"""
+
+from ecgkit.explain.attribution import METHODS, attribute, completeness_error
+from ecgkit.explain.baselines import PGD, LatentAscent, NearestUnlikeNeighbour, Wachter
+from ecgkit.explain.counterfactual import CounterfactualGAN
 from ecgkit.explain.results import Counterfactuals, Explainer
+from ecgkit.explain.shipped import load
+from ecgkit.explain.style import StyleExplainer
 
-__all__ = ["Counterfactuals", "Explainer"]
+__all__ = ["METHODS", "PGD", "CounterfactualGAN", "Counterfactuals", "Explainer", "LatentAscent",
+           "NearestUnlikeNeighbour", "StyleExplainer", "Wachter", "attribute", "completeness_error", "load"]

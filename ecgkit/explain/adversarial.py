@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -18,11 +19,11 @@ from torch.optim.swa_utils import AveragedModel
 
 from ecgkit.errors import EcgkitError
 from ecgkit.explain.conditions import (
-    UTMOST_LOGIT,
     clipped,
     discriminator_condition,
     generator_condition,
     kept_labels,
+    typical_logits,
 )
 from ecgkit.explain.objective import (
     Weights,
@@ -32,10 +33,11 @@ from ecgkit.explain.objective import (
     hinge,
     reach_loss,
     variety_loss,
+    warp_loss,
 )
 from ecgkit.explain.windows import Windows
 from ecgkit.models.discriminator import Discriminator
-from ecgkit.models.generator import Generator
+from ecgkit.models.generator import Edited, Generator
 from ecgkit.progress import track
 from ecgkit.training.checkpoint import (
     load_checkpoint,
@@ -61,11 +63,13 @@ class GANSettings:
     batch_size : int
     learning_rate, discriminator_rate : float
         Adam's, with betas 0 and 0.99; both fall to a tenth over the last half.
+    extras_every : int
+        Steps between two that also look at the way back and at the variety of answers.
     penalty, penalty_every : float, int
         Weight of the gradient penalty (R1) and steps between its uses.
     warmup : float
         Share of the steps over which the costs of the edit and of the way back rise to their weights: too strong too
-        early, and the edit stays nothing.
+        early, and the edit stays nothing. The cost of bending time is there from the start, or it bends to its limit.
     averaging : float
         Decay of the running mean of the generator's weights.
     blur_hz, noise_mv : tuple of float, float
@@ -73,16 +77,19 @@ class GANSettings:
         persuades them does not lie in a few fragile samples.
     n_noise : int
         Random numbers that the generator gets, for several answers.
+    graded : bool
+        Whether any probability is wished for in training; otherwise the two ends only.
     weights : Weights
     generator, discriminator : dict
         Options of `Generator` and `Discriminator`.
     """
 
     seconds: float = 2.5
-    steps: int = 3000
-    batch_size: int = 32
+    steps: int = 6000
+    batch_size: int = 16
     learning_rate: float = 5e-4
     discriminator_rate: float = 4e-4
+    extras_every: int = 2
     penalty: float = 0.2
     penalty_every: int = 8
     warmup: float = 0.3
@@ -90,6 +97,7 @@ class GANSettings:
     blur_hz: tuple[float, float] = (12.0, 40.0)
     noise_mv: float = 0.02
     n_noise: int = 4
+    graded: bool = True
     weights: Weights = field(default_factory=Weights)
     generator: dict[str, Any] = field(default_factory=dict)
     discriminator: dict[str, Any] = field(default_factory=dict)
@@ -142,7 +150,7 @@ def train_generator(windows: Windows, classifiers: Sequence[nn.Module], settings
         if checkpoints else None
     if file:
         state.restore(file)
-    rows = range(state.step // ROW, -(-settings.steps // ROW))
+    rows = range(-(-(settings.steps - state.step) // ROW))
     for _ in track(rows, "training the generator", total=len(rows), unit=f"{ROW} steps"):
         state.train_some(min(ROW, settings.steps - state.step))
         if file:
@@ -158,8 +166,8 @@ class _State:
     def __init__(self, windows: Windows, classifiers: Sequence[nn.Module], settings: GANSettings,
                  labels: Sequence[str], fs: float, seed: int, device: str) -> None:
         self.windows, self.settings, self.seed, self.fs, self.device = windows, settings, seed, fs, device
-        self.classifiers = [frozen(classifier).to(device) for classifier in classifiers]
-        self.n_labels = len(labels)
+        self.classifiers = [frozen(deepcopy(classifier)).to(device) for classifier in classifiers]
+        self.n_labels, self.ends = len(labels), typical_logits(windows.logits)
         self.kept = torch.from_numpy(kept_labels(labels))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -189,7 +197,7 @@ class _State:
             told.append(row)
             pairs.append(pair)
             self.step += 1
-        row = {name: float(np.mean([each[name] for each in told])) for name in told[0]}
+        row = {name: float(np.mean([each[name] for each in told if name in each])) for name in told[0]}
         row["correlation"] = float(torch.corrcoef(torch.cat(pairs, dim=1))[0, 1])
         self.history.append({"step": self.step, **row})
 
@@ -217,35 +225,49 @@ class _State:
         before = now if member is self.classifiers[0] else _quietly(member, x)
         reach, keep = reach_loss(logits, torch.where(asked, wanted, before), asked, self.kept[label])
         fooled = -self.discriminator(new, judged).mean()
-        # The way back and a second draw are tried on half of the batch each.
-        first, second = slice(0, s.batch_size // 2), slice(s.batch_size // 2, None)
-        back = self.generator(self._through(new[first], generator),
-                              generator_condition(wanted[first], now[first], asked[first], noise[0, first]))
-        cycle = cycle_loss(back, x[first])
-        other = self.generator(x[second],
-                               generator_condition(now[second], wanted[second], asked[second], noise[1, second]))
         ramp = min(1.0, (self.step + 1) / max(1, s.warmup * s.steps))
-        total = w.reach * reach + w.keep * keep + w.adversarial * fooled \
-            + ramp * (edit_loss(done, w) + w.cycle * cycle) \
-            + w.variety * variety_loss(new[second], other, done.edit[second])
+        total = w.reach * reach + w.keep * keep + w.adversarial * fooled + w.warp * warp_loss(done) \
+            + ramp * edit_loss(done, w)
+        told = {"reach": reach, "keep": keep, "edit": done.edit.abs().mean(), "shift": done.shift.abs().mean()}
+        if self.step % s.extras_every == 0:
+            cycle, variety = self._extras(x, done, (now, wanted, asked), noise, generator)
+            total = total + s.extras_every * (ramp * w.cycle * cycle + w.variety * variety)
+            told["cycle"] = cycle
         self._descend("generator", total)
         for parameter in self.discriminator.parameters():
             parameter.requires_grad_(True)
         self.averaged.update_parameters(self.generator)
-        told = {"reach": reach, "keep": keep, "edit": done.edit.abs().mean(), "shift": done.shift.abs().mean(),
-                "cycle": cycle}
         row = {name: float(value.detach()) for name, value in told.items()} | scores
         obtained = logits.detach().gather(1, label[:, None])[:, 0]
         return row, torch.stack([clipped(aim), clipped(obtained)]).cpu()
 
+    def _extras(self, x: Tensor, done: Edited, wish: tuple[Tensor, Tensor, Tensor], noise: Tensor,
+                generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """The way back from half of the answers, and how another draw of the other half differs."""
+        half = len(x) // 2
+        now, wanted, asked = wish
+        back = self.generator(self._through(done.signals[:half], generator),
+                              generator_condition(wanted[:half], now[:half], asked[:half], noise[0, :half]))
+        other = self.generator(x[half:], generator_condition(now[half:], wanted[half:], asked[half:], noise[1, half:]))
+        return cycle_loss(back, x[:half]), variety_loss(done.signals[half:], other, done.edit[half:])
+
     def _wishes(self, which: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """One label for each window and its wanted logit: as another window has it, or anywhere within reach."""
+        """One label for each window and its wanted logit.
+
+        Of three wishes one is what another window has, one anything between the ends, and one an end: the logit that is
+        typical with, or without, the label.
+        """
         n = len(which)
         label = torch.randint(self.n_labels, (n,), generator=generator)
+        low, high = self.ends[label].T
         others = torch.randint(len(self.windows), (n,), generator=generator)
-        anywhere = (2 * torch.rand(n, generator=generator) - 1) * UTMOST_LOGIT
-        as_other = self.windows.logits[others, label].clamp(-UTMOST_LOGIT, UTMOST_LOGIT)
-        aim = torch.where(torch.rand(n, generator=generator) < 0.3, as_other, anywhere)
+        as_other = torch.minimum(torch.maximum(self.windows.logits[others, label], low), high)
+        between = low + (high - low) * torch.rand(n, generator=generator)
+        end = torch.where(torch.rand(n, generator=generator) < 0.5, low, high)
+        if not self.settings.graded:
+            return label.to(self.device), end.to(self.device)
+        kind = torch.rand(n, generator=generator)
+        aim = torch.where(kind < 1 / 3, as_other, torch.where(kind < 2 / 3, between, end))
         return label.to(self.device), aim.to(self.device)
 
     def _teach_discriminator(self, real: Tensor, fake: Tensor, judged: Tensor) -> dict[str, float]:
@@ -314,7 +336,7 @@ def _quietly(model: nn.Module, x: Tensor) -> Tensor:
 
 
 def _blurred(x: Tensor, cutoff: float, fs: float) -> Tensor:
-    """Low-pass by a Gaussian that halves the power at `cutoff` Hz."""
+    """Low-pass by a Gaussian that about halves the power at `cutoff` Hz (less, where few samples make the Gaussian)."""
     sigma = fs * math.sqrt(math.log(2)) / (2 * math.pi * cutoff)
     reach = max(1, math.ceil(3 * sigma))
     taps = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / sigma) ** 2).to(x)

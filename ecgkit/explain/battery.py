@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ecgkit.datasets.base import ECGDataset
+from ecgkit.datasets.synthetic import SUPERCLASSES_OF, cohort_of
 from ecgkit.errors import EcgkitError
+from ecgkit.evaluation import best_f1_thresholds
 from ecgkit.explain.results import Explainer, classify, probability
 from ecgkit.explain.scoring.identity import cosine
 from ecgkit.explain.scoring.localisation import edit_iou
@@ -24,7 +26,9 @@ from ecgkit.explain.scoring.robustness import survives
 from ecgkit.explain.scoring.spectrum import share_above
 from ecgkit.explain.scoring.transfer import transfer
 from ecgkit.explain.scoring.truth import distance_to_truth
+from ecgkit.models.classifier import Classifier
 from ecgkit.models.embedder import Embedder
+from ecgkit.models.weights import pretrained
 from ecgkit.physiology import Measurements, delineate, measure, repeatability
 from ecgkit.physiology.defining import DEFINITIONS
 from ecgkit.progress import track
@@ -81,6 +85,11 @@ class Bench:
         """Embeddings of all ECGs."""
         return self.embedder.embed(self.data.signals)
 
+    @property
+    def labels(self) -> list[str]:
+        """Labels that rules define: only of them can be said what a diagnosis rests on."""
+        return [name for name in self.data.label_names if name in DEFINITIONS]
+
     def place(self, label: str) -> int:
         """Column of a label."""
         return list(self.data.label_names).index(label)
@@ -90,8 +99,17 @@ class Bench:
         return self.data.records[column].to_numpy(np.float64)[rows]
 
 
+def make_bench(cohort: ECGDataset, classifier: nn.Module, judges: Mapping[str, Classifier]) -> Bench:
+    """The bench of a dataset with folds: fold 10, judges whose thresholds fold 9 chose, truth where there is any."""
+    test, validation = cohort.test, cohort.validation
+    thresholds = {name: best_f1_thresholds(validation.labels, judge.predict(validation.signals))
+                  for name, judge in judges.items()}
+    return Bench(test, classifier, judges, thresholds, pretrained(),
+                 Truth(test) if "ecg_index" in test.records else None)
+
+
 class Truth:
-    """What simulated ECGs would be without a disease.
+    """What simulated ECGs would be without a disease, or without all diseases of a superclass.
 
     Parameters
     ----------
@@ -100,17 +118,20 @@ class Truth:
     """
 
     def __init__(self, data: ECGDataset) -> None:
-        from ecgkit.datasets.synthetic import cohort_of
-
         self._cohort, self._ids = cohort_of(data), data.records["ecg_index"].to_numpy()
 
     def without(self, rows: NDArray[np.intp], label: str) -> NDArray[np.float32]:
         """The same patients' ECGs without it, `(n, 12, sig_len)` in mV."""
-        return self._cohort.counterfactual(self._ids[rows], label)
+        return self._cohort.counterfactual(self._ids[rows], _diseases(label))
 
     def mask(self, rows: NDArray[np.intp], label: str) -> NDArray[np.float32]:
         """How much it changes each sample, `(n, 12, sig_len)` in mV."""
-        return self._cohort.truth_mask(self._ids[rows], label)
+        return self._cohort.truth_mask(self._ids[rows], _diseases(label))
+
+
+def _diseases(label: str) -> list[str]:
+    """The simulator's diseases that a label stands for."""
+    return [label] if label in SUPERCLASSES_OF else [name for name, of in SUPERCLASSES_OF.items() if label in of]
 
 
 def questions(bench: Bench, n_each: int, *, seed: int = 0) -> pd.DataFrame:
@@ -125,9 +146,7 @@ def questions(bench: Bench, n_each: int, *, seed: int = 0) -> pd.DataFrame:
         `row` of the bench's data, `label`, `wanted` probability; sorted by the latter two.
     """
     rng, found = np.random.default_rng(seed), []
-    for label in bench.data.label_names:
-        if label not in DEFINITIONS:
-            continue
+    for label in bench.labels:
         says = bench.logits[:, bench.place(label)] > 0
         for wanted, side in ((AWAY, says), (THERE, ~says)):
             rows = rng.permutation(np.flatnonzero(side))[:n_each]
@@ -204,14 +223,9 @@ def _examined(answers: Answers, bench: Bench, asked: pd.DataFrame, part: NDArray
     valid = answers.outcome[part] == "valid"
     new, old = measure(after, fs), _rows_of(bench.measured, rows)
     oracle = rule_oracle(old, new, label, bench.who(rows, "age"), bench.who(rows, "sex"), up=up)
-    judged = transfer(np.stack([p[rows, k] for p in bench.opinions.values()], axis=1),
-                      np.stack([probability(classify(judge, after))[:, k] for judge in bench.judges.values()], axis=1),
-                      np.array([bench.thresholds[name][k] for name in bench.judges]), up, valid)
     stands = survives(bench.classifier, before, after, place=k, up=up, valid=valid, fs=fs)
     table = {
-        "transfer": _mean(judged),
-        **{f"transfer to {name}": column for name, column in zip(bench.judges, judged.T, strict=True)},
-        "rule": oracle.crossed, "movement": oracle.movement,
+        **_followed(bench, rows, after, k, up, valid), "rule": oracle.crossed, "movement": oracle.movement,
         "unrelated": unrelated_share(unrelated_moves(old, new, label, repeatability())),
         "labels kept": kept(probability(bench.logits[rows]), answers.probabilities[part], label,
                             bench.data.label_names),
@@ -234,6 +248,18 @@ def _examined(answers: Answers, bench: Bench, asked: pd.DataFrame, part: NDArray
                           "abstained": (answers.outcome[part] == "abstained").astype(float),
                           "ms": answers.ms[part]}, index=part)
     return pd.concat([first, told], axis=1)
+
+
+def _followed(bench: Bench, rows: NDArray[np.intp], after: NDArray[np.float32], place: int, up: bool,
+              valid: NDArray[np.bool_]) -> dict[str, NDArray[np.float64]]:
+    """Which judges follow, and the mean of them; nothing where there are none."""
+    if not bench.judges:
+        return {}
+    first = np.stack([p[rows, place] for p in bench.opinions.values()], axis=1)
+    second = np.stack([probability(classify(judge, after))[:, place] for judge in bench.judges.values()], axis=1)
+    followed = transfer(first, second, [bench.thresholds[name][place] for name in bench.judges], up, valid)
+    return {"transfer": _mean(followed),
+            **{f"transfer to {name}": column for name, column in zip(bench.judges, followed.T, strict=True)}}
 
 
 def _rows_of(measured: Measurements, rows: NDArray[np.intp]) -> Measurements:

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from ecgkit.errors import EcgkitError
 
-#: Logits are read within this range: beyond it, probabilities differ by less than a hundredth.
-MOST_LOGIT = 4.5
-#: The utmost that is asked for while an explainer learns: a probability of 0.973, or of 0.027.
-UTMOST_LOGIT = 3.6
+#: Logits are read within this range: beyond it, probabilities differ by less than three thousandths.
+MOST_LOGIT = 6.0
+#: Wishes for this probability or beyond, on either side, ask for what is typical of ECGs with, or without, the label.
+EXTREME = 0.05
 #: Logits are divided by this before a network reads them.
 SCALE = 4.0
 #: The label that is the absence of the others: it must give way when they change, and they when it does.
@@ -59,6 +59,17 @@ def wanted_logits(target: Mapping[str, Any], label_names: Sequence[str], n: int)
             raise EcgkitError(f"target of {name}: give one probability between 0 and 1, or {n} of them")
         wanted[list(label_names).index(name)] = np.broadcast_to(np.log(p / (1 - p)), (n,))
     return wanted
+
+
+def typical_logits(logits: Tensor) -> Tensor:
+    """The logits of ECGs without and with each label, `(n_labels, 2)`: medians of either side, beyond `EXTREME`."""
+    least = float(np.log((1 - EXTREME) / EXTREME))
+    ends = torch.empty(logits.shape[1], 2)
+    for place, column in enumerate(logits.T):
+        for side, sign in enumerate((-1.0, 1.0)):
+            beyond = sign * column[sign * column > 0]
+            ends[place, side] = sign * max(least, float(beyond.median()) if len(beyond) else least)
+    return clipped(ends)
 
 
 def clipped(logits: Tensor) -> Tensor:

@@ -16,9 +16,15 @@ from torch import Tensor, nn
 from ecgkit.datasets.base import ECGDataset
 from ecgkit.errors import EcgkitError
 from ecgkit.explain.adversarial import LEAST_CORRELATION, GANSettings, train_generator
-from ecgkit.explain.conditions import UTMOST_LOGIT, discriminator_condition, generator_condition, wanted_logits
-from ecgkit.explain.results import Counterfactuals, classify, judged
-from ecgkit.explain.windows import cut_windows
+from ecgkit.explain.conditions import (
+    EXTREME,
+    discriminator_condition,
+    generator_condition,
+    typical_logits,
+    wanted_logits,
+)
+from ecgkit.explain.results import Counterfactuals, assessed, classify
+from ecgkit.explain.windows import Windows, cut_windows
 from ecgkit.leads import N_LEADS
 from ecgkit.models.classifier import Classifier
 from ecgkit.models.discriminator import Discriminator
@@ -26,12 +32,12 @@ from ecgkit.models.generator import Generator
 from ecgkit.models.weights import load_explainer, save_explainer
 from ecgkit.training.checkpoint import weights_digest
 
-#: Where the first answer falls short, the wish is put more strongly: this far on the way to the utmost.
-LADDER = (0.0, 0.5, 1.0)
+#: Where an answer falls short or goes too far, the wish is put again, corrected by what was missing: so many times.
+ROUNDS = 3
 #: Of real ECGs, this share scores lower with the discriminator than the limit of what is held for plausible.
 IMPLAUSIBLE_SHARE = 0.01
 #: Windows that the limit is found on.
-_ASKED_FOR_LIMIT = 2048
+_ASKED_FOR_LIMIT = 512
 _BATCH = 64
 
 
@@ -71,11 +77,12 @@ class CounterfactualGAN:
         rate = fs or getattr(classifier, "fs", None)
         if not names or not rate:
             raise EcgkitError("the classifier does not say its labels and its rate; give label_names and fs")
-        self.classifier, self.twins = classifier.eval(), tuple(twin.eval() for twin in twins)
+        self.classifier, self.twins = classifier, tuple(twins)
         self.label_names, self.fs = tuple(names), float(rate)
         self.settings = settings or GANSettings()
         self.history = pd.DataFrame()
-        self.limits = torch.full((len(self.label_names),), -torch.inf)
+        self.limits = torch.full((len(self.label_names), 2), -torch.inf)
+        self.ends = torch.zeros(len(self.label_names), 2)
         self._generator: Generator | None = None
         self._discriminator: Discriminator | None = None
 
@@ -100,7 +107,8 @@ class CounterfactualGAN:
         Raises
         ------
         EcgkitError
-            Where the data do not fit, the training diverges, or the answers do not follow the wishes in the end.
+            Where the data do not fit, or the training diverges. Whether answers follow the wishes in the end says
+            `collapsed`.
         """
         if data.fs != self.fs:
             raise EcgkitError(f"{data.name} has {data.fs:g} Hz, the classifier expects {self.fs:g}; load it with "
@@ -115,14 +123,17 @@ class CounterfactualGAN:
         self.twins = tuple(deepcopy(twin) for twin in self.twins)
         for model in (self._generator, self._discriminator, *self.twins):
             _as_kept(model)
-        self.limits = self._limits(windows.batch, windows.logits, seed)
+        self.ends = typical_logits(windows.logits)
+        self.limits = self._limits(windows, seed)
         return self
 
     @property
     def collapsed(self) -> str:
-        """Why the training is not to be believed; empty where it is."""
+        """Why the training is not to be believed; empty where it is, and where this explainer was read from a file."""
+        if self.history.empty:
+            return ""
         last = self.history.tail(5).mean()
-        if last["correlation"] < LEAST_CORRELATION:
+        if not last["correlation"] >= LEAST_CORRELATION:
             return f"answers hardly follow the wishes: correlation {last['correlation']:.2f}"
         return ""
 
@@ -159,15 +170,19 @@ class CounterfactualGAN:
         if noise is None:
             noise = np.zeros((len(x), self.settings.n_noise), dtype=np.float32)
         now = classify(self.classifier, x)
-        best = judged(self.classifier, x.copy(), target, self.label_names)
-        for strength in LADDER:
+        wishes = wanted_logits(target, self.label_names, len(x))
+        aims = {k: self._first_aim(k, logit) for k, logit in wishes.items()}
+        best = assessed(x.copy(), now, target, self.label_names)
+        for _ in range(ROUNDS):
             left = np.flatnonzero(~best.valid)
             if not len(left):
                 break
-            wishes = wanted_logits(target, self.label_names, len(x))
+            signals = self._generate(x[left], now[left], {k: aim[left] for k, aim in aims.items()}, noise[left])
+            logits = classify(self.classifier, signals)
             part = {self.label_names[k]: _p(logit[left]) for k, logit in wishes.items()}
-            signals = self._generate(x[left], now[left], {k: v[left] for k, v in wishes.items()}, strength, noise[left])
-            best = _with(best, left, judged(self.classifier, signals, part, self.label_names))
+            best = _with(best, left, assessed(signals, logits, part, self.label_names))
+            for k, aim in aims.items():
+                aim[left] += wishes[k][left] - logits[:, k]
         return self._doubted(best, x, target)
 
     def several(self, x: NDArray[np.float32], target: Mapping[str, Any], n: int = 3, seed: int = 0) -> \
@@ -178,13 +193,18 @@ class CounterfactualGAN:
                  *rng.standard_normal((n - 1, len(x), self.settings.n_noise)).astype(np.float32)]
         return [self(x, target, noise=noise) for noise in draws[:n]]
 
-    def _generate(self, x: NDArray[np.float32], now: NDArray[np.float64], wishes: Mapping[int, NDArray[np.float64]],
-                  strength: float, noise: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _first_aim(self, place: int, logit: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What the generator is asked for first: an extreme wish means what is typical with, or without, the label."""
+        low, high = self.ends[place].double().numpy()
+        extreme = np.abs(logit) >= np.log((1 - EXTREME) / EXTREME) - 1e-9
+        return np.where(extreme, np.where(logit < 0, np.minimum(low, logit), np.maximum(high, logit)), logit)
+
+    def _generate(self, x: NDArray[np.float32], now: NDArray[np.float64], aims: Mapping[int, NDArray[np.float64]],
+                  noise: NDArray[np.float32]) -> NDArray[np.float32]:
         assert self._generator is not None
         logits = torch.from_numpy(now.astype(np.float32))
         wanted, asked = logits.clone(), torch.zeros(logits.shape, dtype=torch.bool)
-        for place, logit in wishes.items():
-            aim = logit + strength * (np.sign(logit) * UTMOST_LOGIT - logit)
+        for place, aim in aims.items():
             wanted[:, place], asked[:, place] = torch.from_numpy(aim.astype(np.float32)), True
         condition = generator_condition(logits, wanted, asked, torch.from_numpy(noise))
         device = next(self._generator.parameters()).device
@@ -200,8 +220,9 @@ class CounterfactualGAN:
         changed = np.abs(found.signals - x).max(axis=(1, 2)) > 0
         for place, logit in wanted_logits(target, self.label_names, len(x)).items():
             label = self.label_names[place]
-            score = self._scores(found.signals, place, logit)
-            for row in np.flatnonzero(valid & changed & (score < float(self.limits[place]))):
+            score = self._scores(found.signals, place, self._first_aim(place, logit))
+            limit = self.limits[place].double().numpy()[(logit > 0).astype(int)]
+            for row in np.flatnonzero(valid & changed & (score < limit)):
                 valid[row], reason[row] = False, "not plausible: it looks less real than 99 of 100 real ECGs"
             for twin in self.twins:
                 side = classify(twin, found.signals)[:, place] > 0
@@ -223,14 +244,16 @@ class CounterfactualGAN:
                      for start in range(0, len(signals), _BATCH)]
         return torch.cat(parts).double().numpy()
 
-    def _limits(self, batch: Any, logits: Tensor, seed: int) -> Tensor:
-        """Score of each label that `IMPLAUSIBLE_SHARE` of real windows fall short of."""
-        assert self._discriminator is not None
-        rng = np.random.default_rng(seed)
-        which = rng.permutation(len(logits))[:_ASKED_FOR_LIMIT]
-        x = batch(torch.from_numpy(which)).numpy()
-        return torch.tensor([float(np.quantile(self._scores(x, k, logits[which, k].numpy()), IMPLAUSIBLE_SHARE))
-                             for k in range(len(self.label_names))])
+    def _limits(self, windows: Windows, seed: int) -> Tensor:
+        """Score that `IMPLAUSIBLE_SHARE` of real windows miss, `(n_labels, 2)`: without and with each label."""
+        generator = torch.Generator().manual_seed(seed)
+        limits = torch.empty_like(self.ends)
+        for place, end in np.ndindex(*limits.shape):
+            aim = self.ends[place, end].expand(_ASKED_FOR_LIMIT)
+            alike = windows.partners(torch.full((_ASKED_FOR_LIMIT,), place), aim, generator, near=_ASKED_FOR_LIMIT)
+            scores = self._scores(windows.batch(alike).numpy(), place, aim.double().numpy())
+            limits[place, end] = float(np.quantile(scores, IMPLAUSIBLE_SHARE))
+        return limits
 
     def save(self, path: str | Path, card: dict[str, Any]) -> None:
         """Write the explainer, without the classifier that it explains (`ecgkit.models.save_classifier`).
@@ -251,7 +274,8 @@ class CounterfactualGAN:
         if self._generator is None or self._discriminator is None or len(twins) < len(self.twins):
             raise EcgkitError("this explainer cannot be saved: call fit(data) first; twins must be ecgkit classifiers")
         about = {"label_names": self.label_names, "fs": self.fs, "n_noise": self.settings.n_noise,
-                 "limits": self.limits.tolist(), "explains": weights_digest(self.classifier)}
+                 "limits": self.limits.tolist(), "ends": self.ends.tolist(),
+                 "explains": weights_digest(self.classifier)}
         save_explainer(self._generator, self._discriminator, twins, path, about, card)
 
     @classmethod
@@ -273,7 +297,7 @@ class CounterfactualGAN:
         assert isinstance(generator, Generator)
         assert isinstance(discriminator, Discriminator)
         explainer._generator, explainer._discriminator = generator, discriminator
-        explainer.limits = torch.tensor(about["limits"])
+        explainer.limits, explainer.ends = torch.tensor(about["limits"]), torch.tensor(about["ends"])
         return explainer
 
 

@@ -15,6 +15,7 @@ from ecgkit.datasets.base import ECGDataset
 from ecgkit.errors import EcgkitError
 from ecgkit.leads import LEADS
 from ecgkit.models.classifier import Classifier
+from ecgkit.models.weights import load_classifier
 from ecgkit.training.supervised import SupervisedSettings, new_classifier, train_classifier
 
 #: What may be explained, and what it is.
@@ -31,11 +32,14 @@ JUDGE_SEED = 9000
 #: The planted artefact: the hum of a railway's current, in one lead (16.7 Hz; the mains' 50 Hz cannot be sampled at
 #: 100 Hz).
 HUM_HZ, HUM_MV, HUM_LEAD = 16.7, 0.1, "V2"
+#: Peak of the learning rate of encoders that are no residual nets.
+GENTLE_RATE = 3e-3
 _CALIBRATE_ON = 512
 
 
-def train_explained(kind: str, data: ECGDataset, *, settings: SupervisedSettings, n_twins: int = 2, label: str = "",
-                    checkpoints: str | Path | None = None, device: str = "cpu") -> tuple[Classifier, list[Classifier]]:
+def train_explained(kind: str, data: ECGDataset, *, settings: SupervisedSettings, twins: Sequence[str] = (),
+                    label: str = "", shipped: str = "", checkpoints: str | Path | None = None,
+                    device: str = "cpu") -> tuple[Classifier, list[Classifier]]:
     """Train the classifier that is to be explained, and its twins, on the training folds.
 
     Parameters
@@ -46,10 +50,12 @@ def train_explained(kind: str, data: ECGDataset, *, settings: SupervisedSettings
         With folds; fold 9 is watched, fold 10 is not touched.
     settings : SupervisedSettings
         The same for all.
-    n_twins : int
-        Networks trained in the same way from other random starts.
+    twins : sequence of str
+        Encoder of each other network that is trained on the same ECGs.
     label : str
         Whose ECGs bear the artefact, for "shortcut".
+    shipped : str
+        Name or file of a trained classifier to explain instead of training one.
     checkpoints, device
         As of `ecgkit.training.train_classifier`.
 
@@ -71,13 +77,23 @@ def train_explained(kind: str, data: ECGDataset, *, settings: SupervisedSettings
         train = replace(train, labels=train.labels[order])
     if kind == "shortcut":
         train = hummed(train, label)
-    seeds = range(first, first + 1 + n_twins)
-    if kind == "random":
-        networks = [untrained(train, settings, seed) for seed in seeds]
-    else:
-        networks = [train_classifier(train, validation=data.validation, settings=settings, seed=seed,
-                                     checkpoints=checkpoints, device=device)[0] for seed in seeds]
-    return networks[0], networks[1:]
+
+    def network(encoder: str, seed: int) -> Classifier:
+        mine = for_encoder(encoder, settings)
+        if kind == "random":
+            return untrained(train, mine, seed)
+        return train_classifier(train, validation=data.validation, settings=mine, seed=seed, checkpoints=checkpoints,
+                                device=device)[0]
+
+    explained = load_classifier(shipped) if shipped else network(settings.encoder, first)
+    return explained, [network(encoder, first + 1 + k) for k, encoder in enumerate(twins) if encoder]
+
+
+def for_encoder(encoder: str, settings: SupervisedSettings) -> SupervisedSettings:
+    """The same training for another encoder; state spaces and recurrent nets do not bear a residual net's step."""
+    if "xresnet" in encoder:
+        return replace(settings, encoder=encoder)
+    return replace(settings, encoder=encoder, schedule=replace(settings.schedule, learning_rate=GENTLE_RATE))
 
 
 def train_judges(data: ECGDataset, encoders: Sequence[str], *, settings: SupervisedSettings,
@@ -88,10 +104,7 @@ def train_judges(data: ECGDataset, encoders: Sequence[str], *, settings: Supervi
     """
     judges = {}
     for k, encoder in enumerate(encoders):
-        mine = replace(settings, encoder=encoder)
-        if "xresnet" not in encoder:
-            # State spaces and recurrent nets do not bear the step of the residual net.
-            mine = replace(mine, schedule=replace(settings.schedule, learning_rate=3e-3))
+        mine = for_encoder(encoder, settings)
         judges[f"{encoder} {k + 1}"], _ = train_classifier(data.train, validation=data.validation, settings=mine,
                                                            seed=JUDGE_SEED + k, checkpoints=checkpoints, device=device)
     return judges

@@ -87,7 +87,13 @@ def probability(logits: NDArray[np.float64]) -> NDArray[np.float64]:
 def judged(classifier: nn.Module, signals: NDArray[np.float32], target: Mapping[str, Any],
            label_names: tuple[str, ...]) -> Counterfactuals:
     """Counterfactuals of signals that an explainer made: valid where the classifier says what was wanted."""
-    p = probability(classify(classifier, signals))
+    return assessed(signals, classify(classifier, signals), target, label_names)
+
+
+def assessed(signals: NDArray[np.float32], logits: NDArray[np.float64], target: Mapping[str, Any],
+             label_names: tuple[str, ...]) -> Counterfactuals:
+    """The same, where the classifier's logits `(n, n_labels)` are known."""
+    p = probability(logits)
     good = reached(p, target, label_names)
     reason = np.full(len(signals), "", dtype=object)
     for name in target:

@@ -33,8 +33,10 @@ def load(path_or_name: str | Path = DEFAULT, classifier: str | Path | None = Non
         Where there is no such file, or it explains another classifier.
     """
     if classifier is None:
-        if str(path_or_name) not in shipped_explainers():
-            raise EcgkitError(f"{path_or_name}: give also the classifier that it explains; shipped explainers are "
-                              f"{', '.join(shipped_explainers()) or 'none'}")
+        known = shipped_explainers()
+        if str(path_or_name) not in known:
+            remedy = "give also the classifier that it explains" if Path(path_or_name).is_file() else \
+                f"no such explainer is shipped (there are {', '.join(known) or 'none'}), and there is no such file"
+            raise EcgkitError(f"{path_or_name}: {remedy}")
         classifier = path_or_name
     return CounterfactualGAN.restored(path_or_name, load_classifier(classifier))

@@ -167,6 +167,19 @@ class StyleExplainer:
         return table.assign(effect=mine.mean(axis=0), effect_low=low, effect_high=high, n=len(mine),
                             place=[places[k] for k in table["coordinate"]])
 
+    def changes(self, beats: Beats, label: str, moves: Sequence[Move]) -> NDArray[np.float64]:
+        """Change of a label's logit by each move alone, `(n, n_moves)`; these are other beats than `attfind`'s."""
+        logit, style = self._logit(label), self.style(beats)
+        before = logit(style)
+        return np.stack([logit(moved(style, [move], self._ends)) - before for move in moves], axis=1)
+
+    def flips(self, beats: Beats, label: str, moves: Sequence[Move]) -> float:
+        """Share of the beats, of those drawn below a probability of 0.5, that the moves together take across it."""
+        logit, style = self._logit(label), self.style(beats)
+        below = logit(style) < 0
+        after = logit(moved(style, moves, self._ends))
+        return float((after[below] > 0).mean()) if below.any() else float("nan")
+
     def sufficiency(self, beats: Beats, label: str, moves: Sequence[Move], *, raised: bool = True,
                     patients: Any = None, seed: int = 0) -> pd.DataFrame:
         """Share of the beats that the first moves together take across a probability of 0.5 (`sufficiency_table`)."""

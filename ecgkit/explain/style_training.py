@@ -36,7 +36,7 @@ from ecgkit.training.loop import running_mean
 Ask = Callable[[Tensor], Tensor]
 #: Steps between two rows of the history, which is also how often a run is saved.
 ROW = 100
-#: Beats drawn after training that differ among themselves less than this share of what real ones do: collapse.
+#: What `StyleSettings.least_variety` is by default.
 LEAST_VARIETY = 0.5
 
 
@@ -88,6 +88,8 @@ class StyleSettings:
         Weight of the gradient penalty (R1) and steps of the discriminator between its uses.
     averaging : float
         Decay of the running mean of encoder and generator.
+    least_variety : float
+        Beats drawn after training that differ among themselves less than this share of what real ones do: collapse.
     weights : StyleWeights
     encoder, generator, discriminator : dict
         Options of `StyleEncoder`, `StyleGenerator` and `Discriminator`.
@@ -103,6 +105,7 @@ class StyleSettings:
     penalty: float = 2.0
     penalty_every: int = 4
     averaging: float = 0.995
+    least_variety: float = LEAST_VARIETY
     weights: StyleWeights = field(default_factory=StyleWeights)
     encoder: dict[str, Any] = field(default_factory=dict)
     generator: dict[str, Any] = field(default_factory=dict)
@@ -155,7 +158,7 @@ def train_style(beats: Tensor, probabilities: Tensor, ask: Ask, settings: StyleS
         if file:
             state.save(file)
     variety = state.history[-1]["variety"]
-    if variety < LEAST_VARIETY:
+    if variety < settings.least_variety:
         raise EcgkitError(f"the style generator collapsed: its beats vary {variety:.2f} times as much as real ones; "
                           "train longer, or give the beat's reconstruction more weight")
     return state.mean_net.eval(), pd.DataFrame(state.history)

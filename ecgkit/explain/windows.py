@@ -11,10 +11,14 @@ from torch import Tensor, nn
 
 from ecgkit.datasets.base import ECGDataset
 from ecgkit.errors import EcgkitError
+from ecgkit.explain.conditions import clipped
+from ecgkit.explain.results import classify
 from ecgkit.progress import track
 
 #: Windows begin at so many places of each ECG.
 PLACES = 6
+#: Logits that differ by less are as good as the same.
+BLUR = 0.3
 _BATCH = 256
 
 
@@ -49,11 +53,13 @@ class Windows:
     def partners(self, label: Tensor, logit: Tensor, generator: torch.Generator, near: int = 32) -> Tensor:
         """Numbers of windows on which the classifier gives a label about that logit, `(batch,)`.
 
-        Each is drawn from the `near` windows that come closest.
+        Each is drawn from the `near` windows that come closest; among windows that lie beyond the range in which
+        logits are read, or hardly differ, chance decides.
         """
         chosen = torch.empty(len(label), dtype=torch.long)
+        blur = BLUR * torch.rand(len(self), generator=generator)
         for k, value in enumerate(logit):
-            distance = (self.logits[:, label[k]] - value).abs()
+            distance = (clipped(self.logits[:, label[k]]) - clipped(value)).abs() + blur
             closest = distance.topk(min(near, len(self)), largest=False).indices
             chosen[k] = closest[int(torch.randint(len(closest), (1,), generator=generator))]
         return chosen
@@ -72,13 +78,11 @@ def cut_windows(data: ECGDataset, classifier: nn.Module, length: int) -> Windows
     places = np.unique(np.linspace(0, data.sig_len - length, PLACES).astype(np.intp))
     rows = np.repeat(np.arange(len(data)), len(places))
     starts = np.tile(places, len(data))
-    device = next(classifier.parameters()).device
-    found = []
-    with torch.no_grad():
-        for part in track(np.array_split(np.arange(len(rows)), -(-len(rows) // _BATCH)), "asking the classifier",
-                          unit="batch"):
-            found.append(classifier(_cut(data, rows[part], starts[part], length).to(device)).cpu())
-    return Windows(data, rows, starts, length, torch.cat(found))
+    parts = np.array_split(np.arange(len(rows)), -(-len(rows) // _BATCH))
+    found = [classify(classifier, _cut(data, rows[part], starts[part], length).numpy(), _BATCH)
+             for part in track(parts, "asking the classifier", unit="batch")]
+    logits = torch.from_numpy(np.concatenate(found).astype(np.float32))
+    return Windows(data, rows, starts, length, logits)
 
 
 def _cut(data: ECGDataset, rows: NDArray[np.intp], starts: NDArray[np.intp], length: int) -> Tensor:

@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from ecgkit.errors import EcgkitError
-from ecgkit.figures.ecg_paper import _draw, _lay_out, _place_name
+from ecgkit.figures.ecg_paper import _draw, _lay_out, _place_name, _Sheet
 from ecgkit.figures.style import FAINT, GREY, INK, PALETTE, WIDTH, styled
 from ecgkit.leads import LEADS, N_LEADS
 
@@ -54,6 +54,34 @@ def before_after(before: Any, after: Any, fs: float, *, title: str, changes: Seq
     EcgkitError
         Where the shapes or the rate do not fit.
     """
+    sheet = _overlaid(before, after, fs, mask)
+    note = "    ".join(text.replace(" ", "\u00a0") for text in changes or ())  # a line may end between them only
+    shaded = f"edit beyond {1000 * SEEN_MV:.0f} µV" if mask is None else "mask"
+    return _draw([sheet], [title], fs, (*names, shaded), note=note)
+
+
+@styled
+def before_after_gallery(pictures: Sequence[tuple[str, Any, Any]], fs: float, *,
+                         names: tuple[str, str] = ("this ECG", "counterfactual")) -> Figure:
+    """Draw several ECGs and their counterfactuals below each other, as `before_after` draws one.
+
+    Parameters
+    ----------
+    pictures : sequence of (str, array_like, array_like)
+        Title, ECG and counterfactual `(12, sig_len)` in mV.
+    fs : float
+        Sampling rate in Hz.
+    names : tuple of str
+        What the black and the blue trace are called.
+    """
+    if not pictures:
+        raise EcgkitError("no ECG to draw; give at least one (title, before, after)")
+    sheets = [_overlaid(before, after, fs, None) for _, before, after in pictures]
+    return _draw(sheets, [title for title, _, _ in pictures], fs, (*names, f"edit beyond {1000 * SEEN_MV:.0f} µV"))
+
+
+def _overlaid(before: Any, after: Any, fs: float, mask: Any) -> _Sheet:
+    """One ECG laid out with its counterfactual over it."""
     before, after = np.asarray(before, dtype=float), np.asarray(after, dtype=float)
     if before.shape != after.shape:
         raise EcgkitError(f"the ECG has shape {before.shape} and its counterfactual {after.shape}; they must be the "
@@ -65,10 +93,7 @@ def before_after(before: Any, after: Any, fs: float, *, title: str, changes: Seq
     # Names stand clear of both traces, and the legend has room under a short ECG.
     names_at = [_place_name(LEADS[strip.lead], np.maximum(trace, other), sheet.step)
                 for strip, trace, other in zip(sheet.strips, sheet.traces, sheet.overlays, strict=True)]
-    sheet = replace(sheet, names=names_at, width=max(sheet.width, _LEAST_WIDTH))
-    note = "    ".join(text.replace(" ", "\u00a0") for text in changes or ())  # a line may end between them only
-    shaded = f"edit beyond {1000 * SEEN_MV:.0f} µV" if mask is None else "mask"
-    return _draw([sheet], [title], fs, (*names, shaded), note=note)
+    return replace(sheet, names=names_at, width=max(sheet.width, _LEAST_WIDTH))
 
 
 @styled

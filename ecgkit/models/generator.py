@@ -17,8 +17,10 @@ from ecgkit.leads import DOWER, INDEPENDENT, from_independent, independent
 _TWELVE = from_independent(np.eye(len(INDEPENDENT)))
 #: The eight leads of a heart vector.
 _FIELD = independent(DOWER)
-#: The edit has no energy above this, so nothing hides where no heart beats.
+#: The edit has half the amplitude at this frequency and next to none above, so nothing hides where no heart beats.
 EDIT_HZ = 40.0
+#: What is smaller is nothing: mV of the edit, samples of the displacement. So most of an answer is the ECG itself.
+LEAST_MV, LEAST_SHIFT = 0.01, 0.2
 #: Neighbouring samples that the first layer takes as one: the net works at half of its rate.
 FOLD = 2
 #: The displacement of time is read from features that are this much coarser than the signal.
@@ -116,7 +118,7 @@ class Generator(nn.Module):
         eight = independent(x)
         coarse, fine = self._features(eight / self.millivolts, condition)
         size, gate = _unfolded(self.edit(fine))[..., :x.shape[-1]].chunk(2, dim=1)
-        raw = self._filtered(self.most_mv * torch.tanh(size) * torch.sigmoid(gate))
+        raw = self._filtered(_shrunk(self.most_mv * torch.tanh(size) * torch.sigmoid(gate), LEAST_MV))
         n_vector = self.field.shape[1]
         local = raw[:, n_vector:]
         edit = torch.einsum("ov,bvl->bol", self.field, raw[:, :n_vector]) + local
@@ -153,7 +155,7 @@ class Generator(nn.Module):
         raw = self.warp * torch.tanh(self.displace(coarse))
         raw = interpolate(raw, scale_factor=_WARP_STRIDE, mode="linear")[..., :sig_len]
         half = self.smooth.shape[-1] // 2
-        return conv1d(pad(raw, (half, half), mode="replicate"), self.smooth)[:, 0]
+        return _shrunk(conv1d(pad(raw, (half, half), mode="replicate"), self.smooth)[:, 0], LEAST_SHIFT)
 
 
 class _Block(nn.Module):
@@ -192,6 +194,11 @@ def displaced(x: Tensor, shift: Tensor) -> Tensor:
     near = [x.gather(-1, (base + k).clamp(0, last).long()[:, None].expand_as(x)) for k in (-1, 0, 1, 2)]
     a, b, c, d = near
     return b + 0.5 * t * (c - a + t * (2 * a - 5 * b + 4 * c - d + t * (3 * (b - c) + d - a)))
+
+
+def _shrunk(x: Tensor, least: float) -> Tensor:
+    """Nearer to 0 by `least`, and exactly 0 within it; the gradient passes as if nothing were, or it would die."""
+    return x + (torch.nn.functional.softshrink(x.detach(), least) - x.detach())
 
 
 def _folded(x: Tensor) -> Tensor:

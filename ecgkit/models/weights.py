@@ -249,7 +249,8 @@ def _load(path: str | Path, kind: _Kind, build: Callable[[dict[str, Any]], Model
 
 
 def _resolve(path: str | Path, *kinds: _Kind) -> Path:
-    known = {name: file for kind in kinds for name, file in kind.shipped().items()}
+    # A classifier and its explainer share a name: the kind that is named first has it.
+    known = {name: file for kind in reversed(kinds) for name, file in kind.shipped().items()}
     if str(path) in known:
         return known[str(path)]
     if not Path(path).is_file():

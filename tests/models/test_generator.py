@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ecgkit.leads import LEADS, from_independent, independent
-from ecgkit.models.generator import EDIT_HZ, FOLD, Edited, Generator, displaced
+from ecgkit.models.generator import EDIT_HZ, FOLD, LEAST_MV, Edited, Generator, displaced
 
 SMALL: dict[str, Any] = {"widths": (8, 8), "kernel_size": 3}
 #: A window has to begin at a multiple of this: the rate of the coarsest level of `SMALL`.
@@ -83,7 +83,7 @@ def test_a_window_is_edited_as_within_the_whole() -> None:
     assert not torch.allclose(part.edit[..., :4], whole.edit[..., first:first + 4], atol=1e-3), "borders do differ"
 
 
-@pytest.mark.parametrize(("fs", "warp_ms"), [(100.0, 120.0), (100.0, 5.0), (500.0, 40.0)])
+@pytest.mark.parametrize(("fs", "warp_ms"), [(100.0, 120.0), (100.0, 20.0), (500.0, 40.0)])
 def test_time_never_folds_however_wild_the_weights(fs: float, warp_ms: float) -> None:
     for seed in range(5):
         shift = edited(drawn(seed, scale=1e4, fs=fs, warp_ms=warp_ms), ecgs(4, 1003, seed)).shift
@@ -153,7 +153,7 @@ def test_closed_gates_leave_the_ecg_as_it_is_to_the_bit() -> None:
 
 def test_an_edit_is_bounded() -> None:
     done = edited(drawn(scale=1e4, most_mv=0.5, warp_ms=0, fs=70.0), ecgs())
-    assert float(done.local.abs().max()) == pytest.approx(0.5, rel=1e-3)
+    assert float(done.local.abs().max()) == pytest.approx(0.5 - LEAST_MV, rel=1e-3)
 
 
 def test_the_condition_is_heard() -> None:

@@ -25,6 +25,9 @@ from ecgkit.models import (
     shipped_encoders,
     weights,
 )
+from ecgkit.models.discriminator import Discriminator
+from ecgkit.models.generator import Generator
+from ecgkit.models.weights import load_explainer, save_explainer, shipped_explainers
 
 
 def embedder(name: str = "xresnet1d18") -> Embedder:
@@ -106,7 +109,7 @@ def test_an_unknown_name_says_which_exist(shipping: Path) -> None:
             pretrained(name)
     with pytest.raises(EcgkitError, match="big: no such file of weights; shipped are small$"):
         load_encoder("big")
-    with pytest.raises(EcgkitError, match="shipped are scores, small$"):
+    with pytest.raises(EcgkitError, match="shipped are small, scores$"):
         model_card("big")
 
 
@@ -128,3 +131,68 @@ def test_shipped_encoders_are_small_and_say_what_they_are() -> None:
 def test_the_package_gives_them_at_its_door() -> None:
     assert ecgkit.pretrained is pretrained
     assert (ecgkit.load_encoder, ecgkit.save_encoder, ecgkit.Embedder) == (load_encoder, save_encoder, Embedder)
+
+
+def networks() -> tuple[Generator, Discriminator, list[Classifier]]:
+    torch.manual_seed(0)
+    generator = Generator(6, widths=(8, 8), kernel_size=3, warp_ms=50.0, fs=250.0)
+    return generator, Discriminator(4, widths=(8, 8), kernel_size=3), [
+        Classifier(embedder().encoder, ("A", "B"), fs=250, crop_len=250, aggregate="max").train() for _ in range(2)]
+
+
+def test_an_explainer_comes_back_in_half_precision_with_what_was_told_about_it(tmp_path: Path) -> None:
+    generator, discriminator, twins = networks()
+    file, before = tmp_path / "e.safetensors", [value.clone() for value in generator.state_dict().values()]
+    save_explainer(generator, discriminator, twins, file, {"limits": [0.5, -1.0]}, {"data": "made up"})
+    assert all(map(torch.equal, generator.state_dict().values(), before)), "what is saved stays as it was"
+    assert twins[0].training
+    parts, about = load_explainer(file)
+    assert about == {"limits": [0.5, -1.0]}
+    assert model_card(file) == {"data": "made up"}
+    assert list(parts) == ["generator", "discriminator", "twin0", "twin1"]
+    assert not any(module.training for module in parts.modules())
+    for model, again in zip((generator, discriminator, *twins), parts.values(), strict=True):
+        assert type(again) is type(model)
+        for name, value in model.state_dict().items():
+            kept = again.state_dict()[name]
+            assert kept.dtype == value.dtype
+            assert torch.equal(kept, value.half().to(value.dtype)), name
+    assert (parts["generator"].config, parts["discriminator"].config) == (generator.config, discriminator.config)
+    again = parts["twin1"]
+    assert isinstance(again, Classifier)
+    assert (again.label_names, again.fs, again.crop_len, again.aggregate) == (("A", "B"), 250, 250, "max")
+    assert [path.name for path in tmp_path.iterdir()] == ["e.safetensors"]
+
+
+def test_an_explainer_without_twins_is_half_the_size_of_its_weights(tmp_path: Path) -> None:
+    generator, discriminator, _ = networks()
+    save_explainer(generator, discriminator, [], tmp_path / "e.safetensors", {}, {})
+    numbers = sum(value.numel() for model in (generator, discriminator) for value in model.state_dict().values())
+    assert 2 * numbers < (tmp_path / "e.safetensors").stat().st_size < 2 * numbers + 20_000
+
+
+def test_explainers_are_shipped_by_name_and_not_taken_for_others(shipping: Path) -> None:
+    folder = shipping.parent / "explainers"
+    folder.mkdir()
+    generator, discriminator, twins = networks()
+    save_explainer(generator, discriminator, twins, folder / "why.safetensors", {"n": 1}, {"explains": "scores"})
+    assert shipped_explainers() == {"why": folder / "why.safetensors"}
+    assert load_explainer("why")[1] == {"n": 1}
+    assert model_card("why") == {"explains": "scores"}
+    with pytest.raises(EcgkitError, match="holds no explainer of this package"):
+        load_explainer(shipping / "small.safetensors")
+    with pytest.raises(EcgkitError, match="holds no classifier of this package"):
+        load_classifier(folder / "why.safetensors")
+    with pytest.raises(EcgkitError, match="none: no such file of weights; shipped are why$"):
+        load_explainer("none")
+    (folder / "why.safetensors").write_bytes((folder / "why.safetensors").read_bytes()[:-50])
+    with pytest.raises(EcgkitError, match="not a readable file of weights"):
+        load_explainer("why")
+
+
+def test_a_name_that_an_explainer_shares_gives_the_classifiers_card(shipping: Path) -> None:
+    folder = shipping.parent / "explainers"
+    folder.mkdir()
+    save_explainer(*networks(), folder / "scores.safetensors", {}, {"explains": "scores"})
+    assert model_card("scores") == {"labels": 1}
+    assert model_card(folder / "scores.safetensors") == {"explains": "scores"}

@@ -1,0 +1,198 @@
+"""The study behind the battery's page: explainers of the runs, baselines, an attack of equal norm, and the controls."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ecgkit.datasets.base import ECGDataset
+from ecgkit.errors import EcgkitError
+from ecgkit.explain.attribution import attribute
+from ecgkit.explain.baselines import PGD, LatentAscent, NearestUnlikeNeighbour, Wachter
+from ecgkit.explain.battery import AWAY, THERE, Answers, Bench, ask
+from ecgkit.explain.battery_table import with_interval
+from ecgkit.explain.counterfactual import CounterfactualGAN
+from ecgkit.explain.edits import chosen
+from ecgkit.explain.panel import hum, hum_size
+from ecgkit.explain.players import N_PLAYERS, player_mask, segments
+from ecgkit.explain.reference_maps import reference_maps
+from ecgkit.explain.results import Counterfactuals, Explainer, classify
+from ecgkit.explain.scoring.exchange import ExchangeCurve
+from ecgkit.explain.scoring.quac import quac
+from ecgkit.explain.scoring.reach import outcomes
+from ecgkit.explain.scoring.stability import consistency
+from ecgkit.models.classifier import Classifier
+from ecgkit.models.weights import load_classifier
+from ecgkit.physiology import delineate
+from ecgkit.training.loop import Schedule
+
+#: Baselines by the names that a notebook is given.
+BASELINES = {
+    "neighbour": "nearest unlike neighbour", "wachter": "Wachter", "wachter-smooth": "Wachter, smooth",
+    "vae": "VAE latent ascent",
+}
+MAIN = "GAN"
+#: Real normal ECGs that attributions start from.
+_BACKGROUND = 64
+
+
+def explainers_in(folder: str | Path, source: str, task: str) -> dict[str, CounterfactualGAN]:
+    """The generators that 09_counterfactuals trained on one source and task.
+
+    Parameters
+    ----------
+    folder : path
+        With the results of the only run, or a subfolder for each.
+
+    Returns
+    -------
+    dict
+        By kind for method "gan" ("trained", "retrained", "shuffled", ...), and "cyclegan" where there is one.
+
+    Raises
+    ------
+    EcgkitError
+        Where no trained one is there.
+    """
+    found = {}
+    for path in [*Path(folder).glob("about.json"), *sorted(Path(folder).glob("*/about.json"))]:
+        about = json.loads(path.read_text(encoding="utf-8"))
+        if (about["source"], about["task"]) != (source, task):
+            continue
+        name = about["kind"] if about["method"] == "gan" else about["method"]
+        found[name] = CounterfactualGAN.restored(path.with_name("explainer.safetensors"),
+                                                 load_classifier(path.with_name("classifier.safetensors")))
+    if "trained" not in found:
+        raise EcgkitError(f"{folder}: no run of kind trained and method gan for {source}, task {task}; run "
+                          "09_counterfactuals first")
+    return found
+
+
+def baselines(names: Sequence[str], classifier: Classifier, train: ECGDataset, *, epochs: int = 10, seed: int = 0,
+              checkpoints: str | Path | None = None) -> dict[str, Explainer]:
+    """Baseline explainers of a classifier, by their printed names.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Keys of `BASELINES`.
+    classifier : Classifier
+    train : ECGDataset
+        Training folds: neighbours are found and the autoencoder is trained there.
+    epochs : int
+        Of the autoencoder.
+    seed, checkpoints
+        As in `LatentAscent.fit`.
+    """
+    names_of, fs = classifier.label_names, classifier.fs
+    made: dict[str, Explainer] = {}
+    for name in names:
+        if name == "neighbour":
+            made[BASELINES[name]] = NearestUnlikeNeighbour(classifier, background=train.signals,
+                                                           label_names=names_of)
+        elif name in ("wachter", "wachter-smooth"):
+            made[BASELINES[name]] = Wachter(classifier, fs=fs, smooth=name != "wachter", label_names=names_of)
+        elif name == "vae":
+            schedule = Schedule(epochs=epochs, batch_size=32, learning_rate=3e-3, weight_decay=1e-4)
+            ascent = LatentAscent(classifier, fs=fs, label_names=names_of, schedule=schedule)
+            made[BASELINES[name]] = ascent.fit(train, seed=seed, checkpoints=checkpoints)
+        else:
+            raise EcgkitError(f"no baseline {name!r}; choose from {', '.join(BASELINES)}")
+    return made
+
+
+def attack_like(answers: Answers, bench: Bench, asked: pd.DataFrame, classifier: Classifier) -> Answers:
+    """Attack every ECG with an edit of the same norm as another explainer's answer to the same question."""
+    before = bench.data.batch(asked["row"].to_numpy())
+    norms = np.sqrt(np.square((answers.signals - before).astype(np.float64)).sum(axis=(1, 2)))
+    attack = PGD(classifier, label_names=classifier.label_names)
+    place = {(label, wanted): iter(norms[(asked["label"] == label) & (asked["wanted"] == wanted)])
+             for label, wanted in asked[["label", "wanted"]].drop_duplicates().itertuples(index=False)}
+
+    def equal(x: NDArray[np.float32], target: Mapping[str, float]) -> Counterfactuals:
+        (label, wanted), = target.items()
+        return attack(x, target, norms=[next(place[label, wanted]) for _ in x])
+    return ask(equal, bench, asked, name="PGD")
+
+
+def agreement(first: Answers, second: Answers, bench: Bench, asked: pd.DataFrame, *,
+              n_boot: int = 1000) -> pd.DataFrame:
+    """How alike two explainers' edits of the same ECGs are: correlations with intervals over patients.
+
+    Where one of them gave no valid answer, the ECG is left out.
+    """
+    both = (first.outcome == "valid") & (second.outcome == "valid")
+    if not both.any():
+        return pd.DataFrame(columns=["estimate", "low", "high", "n"])
+    before = bench.data.batch(asked["row"].to_numpy()[both])
+    players = player_mask(segments(delineate(before, bench.data.fs), bench.data.sig_len))
+    alike = consistency(first.signals[both] - before, second.signals[both] - before,
+                        np.where(players == N_PLAYERS, -1, players), bench.data.fs)
+    patients = bench.data.records["patient_id"].to_numpy()[asked["row"].to_numpy()[both]]
+    names = {column: ", ".join(column) for column in alike.columns}
+    return pd.DataFrame({names[column]: with_interval(alike[column], patients, n_boot=n_boot) for column in names}).T
+
+
+def quac_curves(bench: Bench, asked: pd.DataFrame, answers: Answers, classifier: Classifier, train: ECGDataset,
+                methods: Sequence[str], *, n_each: int = 8) -> dict[str, ExchangeCurve]:
+    """QuAC curves of the counterfactuals themselves, of attributions, and of maps that ask no model.
+
+    All put the same counterfactuals' values in, the most important samples first; they differ in what they hold for
+    important.
+    """
+    background = _normal(train)
+    parts: dict[str, list[ExchangeCurve]] = {}
+    for label in bench.labels:
+        places = chosen(answers, asked, label, AWAY)[:n_each]
+        places = places[answers.outcome[places] == "valid"]
+        if not len(places):
+            continue
+        x, new = bench.data.batch(asked["row"].to_numpy()[places]), answers.signals[places]
+        waves = delineate(x, bench.data.fs)
+        maps: dict[str, NDArray[np.floating] | None] = {"counterfactual": None}
+        maps |= {method: attribute(classifier, x, label, method=method, background=background, waves=waves,
+                                   fs=bench.data.fs) for method in methods}
+        maps |= reference_maps(x, waves)
+        for name, one in maps.items():
+            parts.setdefault(name, []).append(quac(classifier, x, new, one, bench.place(label), bench.data.fs))
+    return {name: ExchangeCurve(np.concatenate([c.share for c in curves]), np.concatenate([c.logits for c in curves]))
+            for name, curves in parts.items()}
+
+
+def shortcut_table(explainer: CounterfactualGAN, data: ECGDataset, label: str, *, n_boot: int = 1000) -> pd.DataFrame:
+    """Does the explainer of a network that learnt an artefact reveal it.
+
+    ECGs without the label get the artefact and are asked about without the label; and ECGs without it, as they are,
+    are asked about with the label.
+
+    Returns
+    -------
+    DataFrame
+        Of the two questions: `n` ECGs on which the network falls for the artefact (or not), the share `answered`, and
+        the artefact's amplitude in µV `before` and `after` the edit, the latter with an interval over patients.
+    """
+    k = list(data.label_names).index(label)
+    clean = data.subset(np.flatnonzero(data.labels[:, k] == 0))
+    x, rows = np.array(clean.signals), {}
+    for name, signals, wanted in (("artefact away", x + hum(len(x), data.sig_len, data.fs, seed=1), AWAY),
+                                  ("artefact there", x, THERE)):
+        side = (classify(explainer.classifier, signals)[:, k] > 0) == (wanted == AWAY)
+        if not side.any():
+            continue
+        found = explainer(signals[side], {label: wanted})
+        after = with_interval(1000 * hum_size(found.signals, data.fs), clean.records["patient_id"].to_numpy()[side],
+                              n_boot=n_boot)
+        rows[name] = {"n": int(side.sum()), "answered": float((outcomes(found) == "valid").mean()),
+                      "before": float(1000 * hum_size(signals[side], data.fs).mean()), "after": after["estimate"],
+                      "low": after["low"], "high": after["high"]}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("question")
+
+
+def _normal(train: ECGDataset) -> NDArray[np.float32]:
+    normal = np.flatnonzero(train.labels[:, list(train.label_names).index("NORM")] == 1)[:_BACKGROUND]
+    return train.batch(normal)

@@ -1,0 +1,240 @@
+"""The study of style coordinates: what each does in other beats, whether cardiology names it, and age and sex."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from ecgkit.datasets.base import ECGDataset
+from ecgkit.evaluation import Bootstrap, auroc, bootstrap, resample_patients
+from ecgkit.evaluation.checks import ratio
+from ecgkit.explain.coordinate_signs import graded
+from ecgkit.explain.style import Discovery, StyleExplainer, moves_of
+from ecgkit.explain.style_beats import style_beats
+from ecgkit.physiology import delineate, median_beats
+
+Array = NDArray[np.float64]
+#: Fewer ECGs with known age and sex than this have no correlations.
+_FEWEST = 10
+
+
+@dataclass(frozen=True)
+class BeatSet:
+    """One beat of each ECG, and whose it is.
+
+    Parameters
+    ----------
+    beats : ndarray of float32, shape (n, 12, period)
+        Of `ecgkit.explain.style_beats`.
+    data : ECGDataset
+        The ECGs that they come from, ECG for ECG.
+    """
+
+    beats: NDArray[np.float32]
+    data: ECGDataset
+
+    def __len__(self) -> int:
+        return len(self.beats)
+
+    @property
+    def patients(self) -> NDArray[np.generic]:
+        """Whose they are, `(n,)`."""
+        return self.data.records["patient_id"].to_numpy()
+
+
+def beat_set(data: ECGDataset, n_most: int = 0) -> BeatSet:
+    """The median beats of ECGs; ECGs without a usable beat are left out.
+
+    Parameters
+    ----------
+    data : ECGDataset
+    n_most : int
+        Take so many ECGs at most, evenly spaced over the set; 0 takes all.
+    """
+    if 0 < n_most < len(data):
+        data = data.subset(np.linspace(0, len(data) - 1, n_most).round().astype(int))
+    signals = data.signals
+    found = style_beats(median_beats(signals, delineate(signals, data.fs)), data.fs)
+    return BeatSet(found.signals, data.subset(found.rows))
+
+
+def discover(explainer: StyleExplainer, search: BeatSet, test: BeatSet, label: str, *, n_top: int = 10,
+             n_search: int = 60, seed: int = 0) -> Discovery:
+    """`StyleExplainer.explain`: coordinates that raise a label, sought in `n_search` beats that do not have it.
+
+    Parameters
+    ----------
+    explainer : StyleExplainer
+        Trained.
+    search, test : BeatSet
+        Where coordinates are sought, and where they are named and tried.
+    """
+    place = explainer.label_names.index(label)
+    open_beats = np.flatnonzero(explainer.probabilities(search.beats)[:, place] < 0.5)
+    chosen = np.random.default_rng(seed).permutation(open_beats)[:n_search]
+    return explainer.explain(test.beats, label, search=search.beats[np.sort(chosen)], n_top=n_top,
+                             patients=test.patients, seed=seed)
+
+
+def coordinate_table(explainer: StyleExplainer, found: Discovery, test: BeatSet, *, n_boot: int = 1000,
+                     seed: int = 0) -> pd.DataFrame:
+    """The coordinates of a label with their effects in beats that they were not sought in.
+
+    Returns
+    -------
+    DataFrame, indexed by `rank` from 1
+        `label`, `coordinate`, `end`, `place`, `name`, `kind` and `sign` (`coordinate_signs.graded`), `search_effect`
+        (in the beats where it was sought), and in those test beats that the label could be raised in: `n`,
+        `agreement` (share in which the logit rises), `effect` (mean change of the logit), `effect_low`, `effect_high`.
+    """
+    changes, patients = _open_changes(explainer, found, test)
+    low, high = _mean(changes, patients, n_boot, seed).interval()
+    kept = found.coordinates[["coordinate", "end", "place", "name"]]
+    kinds = pd.DataFrame([graded(found.effects.loc[c], found.label) for c in kept["coordinate"]], kept.index)
+    table = pd.concat([kept, kinds], axis=1).assign(
+        label=found.label, search_effect=found.coordinates["effect"], n=len(changes),
+        agreement=(changes > 0).mean(axis=0), effect=changes.mean(axis=0), effect_low=low, effect_high=high)
+    return table.set_axis(pd.RangeIndex(1, len(table) + 1, name="rank"))
+
+
+def carried_table(explainer: StyleExplainer, found: Discovery, table: pd.DataFrame, test: BeatSet, *,
+                  n_boot: int = 1000, seed: int = 0) -> pd.DataFrame:
+    """How much of the effect each kind of coordinate carries.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Of `coordinate_table`.
+
+    Returns
+    -------
+    DataFrame, indexed by `kind`
+        `label`, `coordinates` (how many), `share` of the sum of the mean changes of the logit that the moves make one
+        by one, with `share_low` and `share_high`, and `flipped`, the share of beats that those of this kind take
+        across a probability of 0.5 together.
+    """
+    changes, patients = _open_changes(explainer, found, test)
+    kinds = list(dict.fromkeys(table["kind"]))
+    member = np.stack([table["kind"] == kind for kind in kinds], axis=1).astype(np.float64)
+    mean = _mean(changes, patients, n_boot, seed)
+    shares = Bootstrap(*(values @ member / values.sum(axis=-1, keepdims=True)
+                         for values in (mean.estimate, mean.samples)))
+    low, high = shares.interval()
+    moves = moves_of(found.coordinates)
+    flipped = [explainer.flips(test.beats, found.label, [m for m, has in zip(moves, one, strict=True) if has])
+               for one in member.T]
+    return pd.DataFrame({"label": found.label, "coordinates": member.sum(axis=0).astype(int), "share": shares.estimate,
+                         "share_low": low, "share_high": high, "flipped": flipped}, index=pd.Index(kinds, name="kind"))
+
+
+def age_sex_table(explainer: StyleExplainer, coordinates: Sequence[int], test: BeatSet, *, n_boot: int = 1000,
+                  seed: int = 0) -> pd.DataFrame:
+    """Rank correlation of coordinates with age and sex, plain and with the labels held.
+
+    Parameters
+    ----------
+    coordinates : sequence of int
+
+    Returns
+    -------
+    DataFrame, indexed by `coordinate`
+        `n`, then for `age` and `sex` (1 female) the correlation with its ends `_low` and `_high`; the same with
+        `_held` before these ends: of what is left of the ranks when a linear function of the labels is taken off. The
+        ranks stand through the resamples, as the labels' share does. nan where a side never varies.
+    """
+    who = test.data.records[["age", "sex"]].astype(np.float64)
+    known = who.notna().all(axis=1).to_numpy()
+    index = pd.Index(list(dict.fromkeys(coordinates)), name="coordinate")
+    columns: dict[str, Array | int] = {"n": int(known.sum())}
+    values = explainer.style(test.beats).numpy()[:, index]
+    ranks = [pd.DataFrame(part[known]).rank().to_numpy() for part in (values, who.to_numpy())]
+    labels = np.column_stack([np.ones(known.sum()), test.data.labels[known]])
+    for ending in ("", "_held"):
+        x, y = ranks if not ending else [part - labels @ np.linalg.lstsq(labels, part, rcond=None)[0] for part in ranks]
+        found = _correlations(x, y, test.patients[known], n_boot, seed)
+        low, high = found.interval()
+        for k, name in enumerate(("age", "sex")):
+            for values, part in ((found.estimate, ""), (low, "_low"), (high, "_high")):
+                columns[f"{name}{ending}{part}"] = values.reshape(len(index), 2)[:, k]
+    return pd.DataFrame(columns, index=index)
+
+
+def age_sex_read(explainer: StyleExplainer, train: BeatSet, test: BeatSet, *, n_boot: int = 1000,
+                 seed: int = 0) -> pd.DataFrame:
+    """How well age and sex are read from the style code, and from the classifier's answers alone.
+
+    A ridge regression and a logistic regression learn from the training beats.
+
+    Returns
+    -------
+    DataFrame, indexed by `read from`
+        `age` (correlation of read and true age) and `sex` (AUROC of female) in test beats, with `_low` and `_high`,
+        `n_train` and `n_test`. nan where too few have a known age and sex.
+    """
+    sources = {"style code": [explainer.style(each.beats).numpy() for each in (train, test)],
+               "answers": [_logits(explainer, each) for each in (train, test)]}
+    who = [each.data.records[["age", "sex"]].astype(np.float64).to_numpy() for each in (train, test)]
+    known = [~np.isnan(part).any(axis=1) for part in who]
+    (old, new), patients = [part[has] for part, has in zip(who, known, strict=True)], test.patients[known[1]]
+    enough = min(len(old), len(new)) >= _FEWEST and all(len(np.unique(part[:, 1])) == 2 for part in (old, new))
+    rows = {}
+    for name, parts in sources.items():
+        seen, asked = (part[has] for part, has in zip(parts, known, strict=True))
+        row: dict[str, float] = {"n_train": len(seen), "n_test": len(asked)}
+        if enough:
+            age = make_pipeline(StandardScaler(), RidgeCV(np.logspace(-1, 5, 13))).fit(seen, old[:, 0]).predict(asked)
+            chosen = GridSearchCV(LogisticRegression(max_iter=500), {"C": np.logspace(-4, 1, 6)}, scoring="roc_auc")
+            sex = make_pipeline(StandardScaler(), chosen).fit(seen, old[:, 1]).predict_proba(asked)[:, 1]
+            row |= _with_ends("age", _correlations(age[:, None], new[:, :1], patients, n_boot, seed))
+            row |= _with_ends("sex", bootstrap(auroc, new[:, 1:], sex[:, None], patients, n_boot=n_boot, seed=seed))
+        rows[name] = row
+    columns = ["age", "age_low", "age_high", "sex", "sex_low", "sex_high", "n_train", "n_test"]
+    return pd.DataFrame(rows).T.reindex(columns=columns).rename_axis("read from")
+
+
+def _open_changes(explainer: StyleExplainer, found: Discovery, test: BeatSet) -> tuple[Array, NDArray[np.generic]]:
+    """Changes `(n, n_moves)` in the test beats in which the label could be raised, and whose these are."""
+    side = explainer.probabilities(test.beats)[:, explainer.label_names.index(found.label)] < 0.5
+    return (explainer.changes(test.beats[side], found.label, moves_of(found.coordinates)), test.patients[side])
+
+
+def _mean(values: Array, patients: NDArray[np.generic], n_boot: int, seed: int) -> Bootstrap:
+    samples = [weights.T @ values / weights.sum(axis=0)[:, None]
+               for weights in resample_patients(patients, n_boot=n_boot, seed=seed)]
+    return Bootstrap(values.mean(axis=0), np.concatenate(samples))
+
+
+def _correlations(x: Array, y: Array, patients: NDArray[np.generic], n_boot: int, seed: int) -> Bootstrap:
+    """Pearson's correlation of columns `(n, k)` with columns `(n, m)`: estimates `(k * m,)`, x by x."""
+    parts = [_weighted(x, y, np.ones((len(x), 1)))]
+    parts += [_weighted(x, y, weights) for weights in resample_patients(patients, n_boot=n_boot, seed=seed)]
+    return Bootstrap(parts[0][0], np.concatenate(parts[1:]))
+
+
+def _weighted(x: Array, y: Array, weights: Array) -> Array:
+    share = (weights / weights.sum(axis=0)).T
+    # Off the plain mean first: the variance is then no small difference of large numbers.
+    x, y = x - x.mean(axis=0), y - y.mean(axis=0)
+    mean_x, mean_y = share @ x, share @ y
+    products = share @ (x[:, :, None] * y[:, None]).reshape(len(x), -1)
+    covariance = products.reshape(len(share), x.shape[1], -1) - mean_x[:, :, None] * mean_y[:, None]
+    spread = np.sqrt((share @ x**2 - mean_x**2).clip(0)[:, :, None] * (share @ y**2 - mean_y**2).clip(0)[:, None])
+    return ratio(covariance, spread, spread > 1e-12).reshape(len(share), -1)
+
+
+def _with_ends(name: str, found: Bootstrap) -> dict[str, float]:
+    low, high = found.interval()
+    return {name: float(found.estimate[0]), f"{name}_low": float(low[0]), f"{name}_high": float(high[0])}
+
+
+def _logits(explainer: StyleExplainer, beats: BeatSet) -> Array:
+    p = explainer.probabilities(beats.beats).clip(1e-6, 1 - 1e-6)
+    return np.log(p / (1 - p))

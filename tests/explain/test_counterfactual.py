@@ -1,0 +1,227 @@
+"""`CounterfactualGAN`: it answers what was asked, says why where it does not, and comes back from a file the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from ecgkit.errors import EcgkitError
+from ecgkit.explain.counterfactual import CounterfactualGAN
+from ecgkit.explain.results import classify
+from ecgkit.explain.scoring.reach import outcomes
+from ecgkit.models import Classifier, build_encoder
+from tests.explain.gan_helpers import FS, NAMES, TINY, V5, Heights, dataset, same, signals
+
+
+@pytest.fixture(scope="module")
+def explainer() -> CounterfactualGAN:
+    return CounterfactualGAN(Heights(), settings=TINY).fit(dataset(48))
+
+
+@pytest.fixture
+def x() -> NDArray[np.float32]:
+    """ECGs of another length than the training windows, none of which is A by much."""
+    found = signals(12, 100, seed=1)
+    found[:, V5] -= np.maximum(0, found[:, V5].mean(axis=-1) + 0.1)[:, None]
+    return found
+
+
+@contextmanager
+def with_(explainer: CounterfactualGAN, **values: Any) -> Iterator[CounterfactualGAN]:
+    """The explainer with some attributes replaced for a while."""
+    kept = {name: getattr(explainer, name) for name in values}
+    for name, value in values.items():
+        setattr(explainer, name, value)
+    try:
+        yield explainer
+    finally:
+        for name, value in kept.items():
+            setattr(explainer, name, value)
+
+
+def credulous(explainer: CounterfactualGAN) -> Any:
+    """The explainer for which every ECG is plausible: what the others say of an answer is seen alone."""
+    return with_(explainer, limits=torch.full((len(NAMES), 2), -torch.inf))
+
+
+def test_answers_are_what_the_classifier_says_of_them(explainer: CounterfactualGAN, x: NDArray[np.float32]) -> None:
+    with credulous(explainer):
+        found = explainer(x, {"A": 0.8})
+    assert found.signals.shape == x.shape
+    assert found.signals.dtype == np.float32
+    p = 1 / (1 + np.exp(-classify(explainer.classifier, found.signals)))
+    np.testing.assert_allclose(found.probabilities, p, atol=1e-6)
+    near = np.abs(p[:, 0] - 0.8) <= 0.05
+    np.testing.assert_array_equal(found.valid, near)
+    before = classify(explainer.classifier, x)[:, 0]
+    assert (classify(explainer.classifier, found.signals)[:, 0] - before > 0).all(), "all went the right way"
+    assert all(why.startswith("not reached: A is ") for why in found.reason[~near])
+    assert (found.reason[near] == "").all()
+
+
+def test_graded_wishes_are_followed_in_order(explainer: CounterfactualGAN, x: NDArray[np.float32]) -> None:
+    wanted = np.linspace(0.1, 0.9, 9)
+    with credulous(explainer):
+        p = np.stack([explainer(x, {"A": float(p)}).probabilities[:, 0] for p in wanted], axis=1)
+        each = explainer(np.repeat(x[:1], 9, axis=0), {"A": wanted}).probabilities[:, 0]
+    assert np.corrcoef(np.tile(wanted, len(x)), p.ravel())[0, 1] > 0.7
+    np.testing.assert_allclose(each, p[0], atol=1e-5)
+
+
+def test_an_ecg_that_is_as_wanted_stays_as_it_is(explainer: CounterfactualGAN, x: NDArray[np.float32]) -> None:
+    p = 1 / (1 + np.exp(-classify(explainer.classifier, x)[:, 0]))
+    found = explainer(x, {"A": p})
+    np.testing.assert_array_equal(found.signals, x)
+    assert found.valid.all()
+
+
+def test_implausible_answers_are_not_given_with_the_reason(explainer: CounterfactualGAN, x: NDArray[np.float32]) -> \
+        None:
+    with credulous(explainer):
+        plain = explainer(x, {"A": 0.9})
+    assert plain.valid.sum() >= 3, "there is something to doubt"
+    with with_(explainer, limits=torch.full((2, 2), torch.inf)):
+        doubted = explainer(x, {"A": 0.9})
+    assert not doubted.valid.any()
+    assert all(why.startswith("not plausible") for why in doubted.reason[plain.valid])
+    assert all(why.startswith("not reached") for why in doubted.reason[~plain.valid])
+    assert set(outcomes(doubted)[plain.valid]) == {"abstained"}
+    np.testing.assert_array_equal(doubted.signals, plain.signals)
+
+
+def test_what_a_twin_does_not_follow_is_not_given(explainer: CounterfactualGAN, x: NDArray[np.float32]) -> None:
+    with credulous(explainer):
+        plain = explainer(x, {"A": 0.9})
+        for twin, believed in ((Heights(), True), (Heights(sign=-1.0), False)):
+            with with_(explainer, twins=(twin,)):
+                found = explainer(x, {"A": 0.9})
+            assert found.valid.tolist() == (plain.valid & believed).tolist()
+        assert all(why.startswith("not general") and "(A)" in why for why in found.reason[plain.valid])
+        assert set(outcomes(found)[plain.valid]) == {"abstained"}
+
+
+def test_a_wish_near_the_middle_needs_no_twin(explainer: CounterfactualGAN, x: NDArray[np.float32]) -> None:
+    with credulous(explainer), with_(explainer, twins=(Heights(sign=-1.0),)):
+        found = explainer(x, {"A": 0.6})
+    assert not any(why.startswith("not general") for why in found.reason)
+
+
+def test_several_answers_begin_with_the_plain_one_and_repeat_by_seed(explainer: CounterfactualGAN,
+                                                                     x: NDArray[np.float32]) -> None:
+    with credulous(explainer):
+        plain, found = explainer(x, {"A": 0.9}), explainer.several(x, {"A": 0.9}, n=3, seed=5)
+        again = explainer.several(x, {"A": 0.9}, n=3, seed=5)
+    assert len(found) == 3
+    np.testing.assert_array_equal(found[0].signals, plain.signals)
+    for one, other in zip(found, again, strict=True):
+        np.testing.assert_array_equal(one.signals, other.signals)
+    assert not np.array_equal(found[1].signals, found[2].signals)
+
+
+def test_limits_are_what_one_of_a_hundred_real_windows_falls_short_of(explainer: CounterfactualGAN) -> None:
+    assert explainer.limits.shape == explainer.ends.shape == (2, 2)
+    real = signals(200, 64, seed=9)
+    for place, end in np.ndindex(2, 2):
+        aim = np.full(len(real), float(explainer.ends[place, end]))
+        assert (explainer._scores(real, place, aim) < float(explainer.limits[place, end])).mean() < 0.1
+
+
+def test_it_comes_back_from_a_file_and_answers_the_same_to_the_bit(explainer: CounterfactualGAN, tmp_path: Path,
+                                                                   x: NDArray[np.float32]) -> None:
+    file = tmp_path / "e.safetensors"
+    explainer.save(file, {"data": "heights"})
+    again = CounterfactualGAN.restored(file, Heights())
+    assert (again.label_names, again.fs) == (NAMES, FS)
+    np.testing.assert_allclose(again.limits, explainer.limits)
+    for target in ({"A": 0.9}, {"B": 0.05, "A": 0.5}):
+        one, other = explainer(x, target), again(x, target)
+        for name, value in vars(one).items():
+            np.testing.assert_array_equal(getattr(other, name), value, err_msg=name)
+
+
+def test_an_explainer_of_another_classifier_is_refused(explainer: CounterfactualGAN, tmp_path: Path) -> None:
+    explainer.save(tmp_path / "e.safetensors", {})
+    with pytest.raises(EcgkitError, match=r"e\.safetensors explains another classifier"):
+        CounterfactualGAN.restored(tmp_path / "e.safetensors", Heights(sign=-1.0))
+
+
+def small(seed: int) -> Classifier:
+    torch.manual_seed(seed)
+    return Classifier(build_encoder("xresnet1d18", widths=(8, 8, 8, 8)), NAMES, fs=FS, crop_len=64).eval()
+
+
+def test_twins_are_kept_with_it_and_the_callers_stay_as_they_were(tmp_path: Path, x: NDArray[np.float32]) -> None:
+    classifier, twin = small(0), small(1)
+    digests = [[value.clone() for value in model.state_dict().values()] for model in (classifier, twin)]
+    explainer = CounterfactualGAN(classifier, twins=[twin], settings=replace(TINY, steps=2)).fit(dataset(8))
+    for model, values in zip((classifier, twin), digests, strict=True):
+        assert all(map(torch.equal, model.state_dict().values(), values))
+    explainer.save(tmp_path / "e.safetensors", {})
+    again = CounterfactualGAN.restored(tmp_path / "e.safetensors", classifier)
+    assert len(again.twins) == 1
+    assert same(again.twins[0], explainer.twins[0])
+    np.testing.assert_array_equal(again(x, {"B": 0.9}).signals, explainer(x, {"B": 0.9}).signals)
+    explainer.twins = (Heights(),)
+    with pytest.raises(EcgkitError, match="twins must be ecgkit classifiers"):
+        explainer.save(tmp_path / "other.safetensors", {})
+
+
+def test_any_module_is_explained_once_its_labels_and_rate_are_given() -> None:
+    plain = nn.Sequential(nn.Flatten(), nn.Linear(12 * 64, 2))
+    with pytest.raises(EcgkitError, match="give label_names and fs"):
+        CounterfactualGAN(plain)
+    explainer = CounterfactualGAN(plain, label_names=("left", "right"), fs=FS, settings=replace(TINY, steps=1))
+    found = explainer.fit(dataset(4, 64))(signals(3, 64), {"right": 0.05})
+    assert found.probabilities.shape == (3, 2)
+    assert list(explainer.history["step"]) == [1]
+
+
+def test_the_classifier_is_left_alone() -> None:
+    classifier = Heights().train()
+    CounterfactualGAN(classifier, settings=replace(TINY, steps=1)).fit(dataset(4))(signals(1), {"A": 0.9})
+    assert classifier.training
+    assert all(parameter.requires_grad for parameter in classifier.parameters())
+
+
+def test_before_training_it_says_what_to_do(tmp_path: Path) -> None:
+    explainer = CounterfactualGAN(Heights())
+    with pytest.raises(EcgkitError, match=r"has not been trained; call fit\(data\) first"):
+        explainer(signals(1), {"A": 0.5})
+    with pytest.raises(EcgkitError, match=r"cannot be saved: call fit\(data\) first"):
+        explainer.save(tmp_path / "e.safetensors", {})
+
+
+def test_data_of_another_rate_are_refused() -> None:
+    with pytest.raises(EcgkitError, match="heights has 500 Hz, the classifier expects 100; load it with fs=100"):
+        CounterfactualGAN(Heights()).fit(replace(dataset(2), fs=500.0))
+
+
+@pytest.mark.parametrize(("change", "target", "words"), [
+    (lambda x: x[0], {"A": 0.5}, r"signals of shape \(12, 100\); give \(n, 12, sig_len\)"),
+    (lambda x: x[:, :8], {"A": 0.5}, r"signals of shape \(12, 8, 100\)"),
+    (lambda x: np.where(np.arange(100) == 7, np.nan, x), {"A": 0.5}, "of finite millivolts at 100 Hz"),
+    (lambda x: x, {"MI": 0.5}, "no label 'MI'; the classifier has A, B"),
+    (lambda x: x, {"A": 1.0}, "target of A: give one probability between 0 and 1"),
+    (lambda x: x, {}, "nothing is asked"),
+])
+def test_what_cannot_be_answered_is_refused_in_one_line(explainer: CounterfactualGAN, x: NDArray[np.float32],
+                                                        change: Any, target: dict[str, float], words: str) -> None:
+    with pytest.raises(EcgkitError, match=words) as caught:
+        explainer(change(x), target)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_collapse_is_said(explainer: CounterfactualGAN) -> None:
+    assert explainer.collapsed == ""
+    with with_(explainer, history=pd.DataFrame({"correlation": [0.9, 0.1, 0.0, 0.1, 0.0, 0.1]})):
+        assert explainer.collapsed == "answers hardly follow the wishes: correlation 0.06"

@@ -1,0 +1,104 @@
+"""The study of style coordinates, on beats of two heights of R."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ecgkit.datasets.base import ECGDataset
+from ecgkit.explain import discovery_study as study
+from ecgkit.explain.discovery_study import BeatSet
+from ecgkit.explain.style import Discovery, StyleExplainer, moves_of
+from ecgkit.explain.style_beats import tiled
+from tests.explain.style_helpers import TINY, V5, Tall, drawn_beats
+
+NAMES = ("high", "low")
+
+
+def beats_of(n: int, seed: int) -> BeatSet:
+    """Beats whose patients are older, and women, the lower R in V5 is; one age is unknown."""
+    beats = drawn_beats(n, seed)
+    height = beats[:, V5].max(axis=-1)
+    low = height < np.median(height)
+    records = pd.DataFrame({"record": [f"{k}" for k in range(n)], "patient_id": np.arange(n) // 2,
+                            "age": 90 - 40 * height, "sex": low.astype(float)})
+    records.loc[0, "age"] = np.nan
+    data = ECGDataset("bells", tiled(beats, 1000), np.arange(n), 100.0, np.column_stack([~low, low]).astype(np.int8),
+                      NAMES, records)
+    return BeatSet(beats, data)
+
+
+@pytest.fixture(scope="module")
+def explainer() -> StyleExplainer:
+    settings = replace(TINY, steps=250, batch_size=16, learning_rate=8e-3, averaging=0.98)
+    return StyleExplainer(Tall(), label_names=NAMES, fs=100.0, settings=settings).fit(drawn_beats(200), seed=0)
+
+
+@pytest.fixture(scope="module")
+def test_set() -> BeatSet:
+    return beats_of(60, 1)
+
+
+@pytest.fixture(scope="module")
+def found(explainer: StyleExplainer, test_set: BeatSet) -> Discovery:
+    return study.discover(explainer, beats_of(60, 2), test_set, "high", n_top=4, n_search=20)
+
+
+def test_coordinates_are_sought_elsewhere(found: Discovery, explainer: StyleExplainer, test_set: BeatSet) -> None:
+    assert 0 < found.coordinates["n"].iloc[0] <= 20
+    table = study.coordinate_table(explainer, found, test_set, n_boot=50)
+    below = explainer.probabilities(test_set.beats)[:, 0] < 0.5
+    one = explainer.changes(test_set.beats[below], "high", moves_of(found.coordinates)[:1])[:, 0]
+    assert table["effect"].iloc[0] == pytest.approx(one.mean())
+    assert table["agreement"].iloc[0] == pytest.approx((one > 0).mean())
+    assert (table["effect_low"] <= table["effect"]).all() and (table["effect"] <= table["effect_high"]).all()
+    assert (table["n"] == below.sum()).all() and list(table.index) == [1, 2, 3, 4]
+
+
+def test_kinds_carry_all_of_the_change(found: Discovery, explainer: StyleExplainer, test_set: BeatSet) -> None:
+    table = study.coordinate_table(explainer, found, test_set, n_boot=20)
+    table["kind"] = ["a", "b", "a", "b"]
+    carried = study.carried_table(explainer, found, table, test_set, n_boot=50)
+    assert carried["share"].sum() == pytest.approx(1)
+    expected = table["effect"].iloc[[0, 2]].sum() / table["effect"].sum()
+    assert carried.loc["a", "share"] == pytest.approx(expected)
+    assert carried.loc["a", "share_low"] <= expected <= carried.loc["a", "share_high"]
+    everything = study.carried_table(explainer, found, table.assign(kind="all"), test_set, n_boot=20)
+    assert everything.loc["all", "flipped"] == pytest.approx(found.sufficiency["flipped"].iloc[-1])
+
+
+def test_correlations_are_those_of_scipy(explainer: StyleExplainer, test_set: BeatSet) -> None:
+    coordinates = [0, 3, 0]
+    table = study.age_sex_table(explainer, coordinates, test_set, n_boot=100)
+    assert list(table.index) == [0, 3] and (table["n"] == 59).all()
+    values = explainer.style(test_set.beats).numpy()[1:]
+    for name in ("age", "sex"):
+        expected = pd.Series(values[:, 3]).corr(test_set.data.records[name].iloc[1:].reset_index(drop=True), "spearman")
+        assert table.loc[3, name] == pytest.approx(expected, abs=1e-9)
+        assert table.loc[3, f"{name}_low"] <= expected <= table.loc[3, f"{name}_high"]
+
+
+def test_labels_that_are_the_sex_leave_nothing_of_it(explainer: StyleExplainer, test_set: BeatSet) -> None:
+    table = study.age_sex_table(explainer, [0, 3], test_set, n_boot=20)
+    assert table["sex_held"].isna().all()
+    assert table["age_held"].notna().all()
+
+
+def test_age_and_sex_are_read(explainer: StyleExplainer, test_set: BeatSet) -> None:
+    read = study.age_sex_read(explainer, beats_of(120, 3), test_set, n_boot=50)
+    assert read.loc["style code", "age"] > 0.9
+    assert read.loc["style code", "sex"] > 0.9
+    assert (read["n_train"] == 119).all() and (read["n_test"] == 59).all()
+    few = BeatSet(test_set.beats[:6], test_set.data.subset(np.arange(6)))
+    assert study.age_sex_read(explainer, few, test_set, n_boot=5)["age"].isna().all()
+
+
+def test_beats_come_from_whole_ecgs(test_set: BeatSet) -> None:
+    found = study.beat_set(test_set.data, 12)
+    assert found.beats.shape == (12, 12, 100)
+    assert len(found.data) == 12 and found.data.records["record"].iloc[-1] == "59"
+    height = test_set.beats[[int(k) for k in found.data.records["record"]], V5].max(axis=-1)
+    np.testing.assert_allclose(found.beats[:, V5].max(axis=-1), height, atol=0.1)
