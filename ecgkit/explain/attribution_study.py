@@ -133,7 +133,7 @@ def examine(arms: Mapping[str, Method], classifiers: Mapping[str, Classifier], c
         From `classifiers_in`: "trained" is explained.
     cases : Cases
     n_sensitive : int
-        Cases of each label that max-sensitivity is measured on.
+        Cases of each label that max-sensitivity is measured on; 0 leaves it out.
     truth : ndarray of bool, shape (n, 12, sig_len), optional
         From `truth_of`.
     seed : int
@@ -171,11 +171,12 @@ def _examined(name: str, arm: Method, classifiers: Mapping[str, Classifier], cas
     values = {"ms": np.full(len(cases), 1000 * (time.perf_counter() - started) / len(cases))}
     values["inside the table"] = inside_table(player_sums(maps, cases.parts, absolute=True), list(cases.table["label"]))
     values |= _asked(name, maps, model, cases, seed)
-    few = np.concatenate([places[:n_sensitive] for places in cases.each().values()])
-    some = cases.subset(few)
-    values["max-sensitivity"] = np.full(len(cases), np.nan)
-    values["max-sensitivity"][few] = max_sensitivity(lambda x: arm(model, replace(some, x=x)), some.x, NOISE_MV,
-                                                     n_draws=N_NOISES, seed=seed)
+    if n_sensitive:
+        few = np.concatenate([places[:n_sensitive] for places in cases.each().values()])
+        some = cases.subset(few)
+        values["max-sensitivity"] = np.full(len(cases), np.nan)
+        values["max-sensitivity"][few] = max_sensitivity(lambda x: arm(model, replace(some, x=x)), some.x, NOISE_MV,
+                                                         n_draws=N_NOISES, seed=seed)
     if "retrained" in classifiers:
         alike = consistency(maps, arm(classifiers["retrained"], cases), cases.cells, cases.waves.fs)
         values["consistency"] = alike["segment", "signed", "pearson"].to_numpy()

@@ -148,10 +148,9 @@ def quac_curves(bench: Bench, asked: pd.DataFrame, answers: Answers, classifier:
     background = _normal(train)
     parts: dict[str, list[ExchangeCurve]] = {}
     for label in bench.labels:
-        places = chosen(answers, asked, label, AWAY)[:n_each]
-        places = places[answers.outcome[places] == "valid"]
-        if not len(places):
+        if not ((asked["label"] == label) & (asked["wanted"] == AWAY)).any():
             continue
+        places = chosen(answers, asked, label, AWAY)[:n_each]
         x, new = bench.data.batch(asked["row"].to_numpy()[places]), answers.signals[places]
         waves = delineate(x, bench.data.fs)
         maps: dict[str, NDArray[np.floating] | None] = {"counterfactual": None}

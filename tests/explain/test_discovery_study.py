@@ -54,8 +54,10 @@ def test_coordinates_are_sought_elsewhere(found: Discovery, explainer: StyleExpl
     one = explainer.changes(test_set.beats[below], "high", moves_of(found.coordinates)[:1])[:, 0]
     assert table["effect"].iloc[0] == pytest.approx(one.mean())
     assert table["agreement"].iloc[0] == pytest.approx((one > 0).mean())
-    assert (table["effect_low"] <= table["effect"]).all() and (table["effect"] <= table["effect_high"]).all()
-    assert (table["n"] == below.sum()).all() and list(table.index) == [1, 2, 3, 4]
+    assert (table["effect_low"] <= table["effect"]).all()
+    assert (table["effect"] <= table["effect_high"]).all()
+    assert (table["n"] == below.sum()).all()
+    assert list(table.index) == [1, 2, 3, 4]
 
 
 def test_kinds_carry_all_of_the_change(found: Discovery, explainer: StyleExplainer, test_set: BeatSet) -> None:
@@ -73,7 +75,8 @@ def test_kinds_carry_all_of_the_change(found: Discovery, explainer: StyleExplain
 def test_correlations_are_those_of_scipy(explainer: StyleExplainer, test_set: BeatSet) -> None:
     coordinates = [0, 3, 0]
     table = study.age_sex_table(explainer, coordinates, test_set, n_boot=100)
-    assert list(table.index) == [0, 3] and (table["n"] == 59).all()
+    assert list(table.index) == [0, 3]
+    assert (table["n"] == 59).all()
     values = explainer.style(test_set.beats).numpy()[1:]
     for name in ("age", "sex"):
         expected = pd.Series(values[:, 3]).corr(test_set.data.records[name].iloc[1:].reset_index(drop=True), "spearman")
@@ -91,7 +94,8 @@ def test_age_and_sex_are_read(explainer: StyleExplainer, test_set: BeatSet) -> N
     read = study.age_sex_read(explainer, beats_of(120, 3), test_set, n_boot=50)
     assert read.loc["style code", "age"] > 0.9
     assert read.loc["style code", "sex"] > 0.9
-    assert (read["n_train"] == 119).all() and (read["n_test"] == 59).all()
+    assert (read["n_train"] == 119).all()
+    assert (read["n_test"] == 59).all()
     few = BeatSet(test_set.beats[:6], test_set.data.subset(np.arange(6)))
     assert study.age_sex_read(explainer, few, test_set, n_boot=5)["age"].isna().all()
 
@@ -99,6 +103,7 @@ def test_age_and_sex_are_read(explainer: StyleExplainer, test_set: BeatSet) -> N
 def test_beats_come_from_whole_ecgs(test_set: BeatSet) -> None:
     found = study.beat_set(test_set.data, 12)
     assert found.beats.shape == (12, 12, 100)
-    assert len(found.data) == 12 and found.data.records["record"].iloc[-1] == "59"
+    assert len(found.data) == 12
+    assert found.data.records["record"].iloc[-1] == "59"
     height = test_set.beats[[int(k) for k in found.data.records["record"]], V5].max(axis=-1)
     np.testing.assert_allclose(found.beats[:, V5].max(axis=-1), height, atol=0.1)
