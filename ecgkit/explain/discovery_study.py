@@ -14,6 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from ecgkit.datasets.base import ECGDataset
+from ecgkit.errors import EcgkitError
 from ecgkit.evaluation import Bootstrap, auroc, bootstrap, resample_patients
 from ecgkit.evaluation.checks import ratio
 from ecgkit.explain.coordinate_signs import graded
@@ -24,6 +25,8 @@ from ecgkit.physiology import delineate, median_beats
 Array = NDArray[np.float64]
 #: Fewer ECGs with known age and sex than this have no correlations.
 _FEWEST = 10
+#: Fewer beats without the label than this tell nothing of what raises it.
+_FEWEST_OPEN = 5
 
 
 @dataclass(frozen=True)
@@ -76,9 +79,18 @@ def discover(explainer: StyleExplainer, search: BeatSet, test: BeatSet, label: s
         Trained.
     search, test : BeatSet
         Where coordinates are sought, and where they are named and tried.
+
+    Raises
+    ------
+    EcgkitError
+        Where the classifier gives the label to nearly all beats, or no coordinate is stable.
     """
     place = explainer.label_names.index(label)
-    open_beats = np.flatnonzero(explainer.probabilities(search.beats)[:, place] < 0.5)
+    open_beats, tried = (np.flatnonzero(explainer.probabilities(each.beats)[:, place] < 0.5)
+                         for each in (search, test))
+    if min(len(open_beats), len(tried)) < _FEWEST_OPEN:
+        raise EcgkitError(f"the classifier does not give {label} to {len(open_beats)} of {len(search)} beats to search "
+                          f"in and {len(tried)} of {len(test)} to try it in; {_FEWEST_OPEN} of each are needed")
     chosen = np.random.default_rng(seed).permutation(open_beats)[:n_search]
     return explainer.explain(test.beats, label, search=search.beats[np.sort(chosen)], n_top=n_top,
                              patients=test.patients, seed=seed)

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from ecgkit.datasets.base import ECGDataset
+from ecgkit.errors import EcgkitError
 from ecgkit.explain import discovery_study as study
 from ecgkit.explain.discovery_study import BeatSet
 from ecgkit.explain.style import Discovery, StyleExplainer, moves_of
@@ -26,8 +27,8 @@ def beats_of(n: int, seed: int) -> BeatSet:
     records = pd.DataFrame({"record": [f"{k}" for k in range(n)], "patient_id": np.arange(n) // 2,
                             "age": 90 - 40 * height, "sex": low.astype(float)})
     records.loc[0, "age"] = np.nan
-    data = ECGDataset("bells", tiled(beats, 1000), np.arange(n), 100.0, np.column_stack([~low, low]).astype(np.int8),
-                      NAMES, records)
+    labels = np.column_stack([~low, low]).astype(np.uint8)
+    data = ECGDataset(tiled(beats, 1000), records, labels, NAMES, 100.0, "bells")
     return BeatSet(beats, data)
 
 
@@ -58,6 +59,13 @@ def test_coordinates_are_sought_elsewhere(found: Discovery, explainer: StyleExpl
     assert (table["effect"] <= table["effect_high"]).all()
     assert (table["n"] == below.sum()).all()
     assert list(table.index) == [1, 2, 3, 4]
+
+
+def test_a_label_that_all_beats_have_is_said(explainer: StyleExplainer, test_set: BeatSet) -> None:
+    high = np.flatnonzero(explainer.probabilities(test_set.beats)[:, 0] > 0.5)
+    tall = BeatSet(test_set.beats[high], test_set.data.subset(high))
+    with pytest.raises(EcgkitError, match="does not give high to 0 of"):
+        study.discover(explainer, tall, test_set, "high")
 
 
 def test_kinds_carry_all_of_the_change(found: Discovery, explainer: StyleExplainer, test_set: BeatSet) -> None:

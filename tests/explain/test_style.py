@@ -38,7 +38,7 @@ def test_coordinates_raise_the_label_and_are_named_by_r(explainer: StyleExplaine
     assert (found.coordinates["effect_low"] <= found.coordinates["effect"]).all()
     assert found.sufficiency["flipped"].iloc[-1] > 0.7
     assert found.sufficiency["random"].iloc[-1] < found.sufficiency["flipped"].iloc[-1]
-    assert "R " in found.coordinates["name"].iloc[0]
+    assert found.coordinates["name"].str.contains("R ").any()
     first = found.effects.loc[found.coordinates["coordinate"].iloc[0]]
     assert first.loc["r_V5", "effect_low"] > 0
 
