@@ -17,6 +17,7 @@ from ecgkit.datasets.base import ECGDataset
 from ecgkit.errors import EcgkitError
 from ecgkit.evaluation import Bootstrap, auroc, bootstrap, resample_patients
 from ecgkit.evaluation.checks import ratio
+from ecgkit.explain.attfind import Move
 from ecgkit.explain.coordinate_signs import graded
 from ecgkit.explain.style import Discovery, StyleExplainer, moves_of
 from ecgkit.explain.style_beats import style_beats
@@ -147,26 +148,29 @@ def carried_table(explainer: StyleExplainer, found: Discovery, table: pd.DataFra
                          "share_low": low, "share_high": high, "flipped": flipped}, index=pd.Index(kinds, name="kind"))
 
 
-def age_sex_table(explainer: StyleExplainer, coordinates: Sequence[int], test: BeatSet, *, n_boot: int = 1000,
+def age_sex_table(explainer: StyleExplainer, moves: Sequence[Move], test: BeatSet, *, n_boot: int = 1000,
                   seed: int = 0) -> pd.DataFrame:
     """Rank correlation of coordinates with age and sex, plain and with the labels held.
 
     Parameters
     ----------
-    coordinates : sequence of int
+    moves : sequence of Move
+        A correlation is positive where older patients, or women, stand nearer to the end of the move.
 
     Returns
     -------
-    DataFrame, indexed by `coordinate`
+    DataFrame, indexed by `coordinate` and `end`, each once
         `n`, then for `age` and `sex` (1 female) the correlation with its ends `_low` and `_high`; the same with
         `_held` before these ends: of what is left of the ranks when a linear function of the labels is taken off. The
         ranks stand through the resamples, as the labels' share does. nan where a side never varies.
     """
     who = test.data.records[["age", "sex"]].astype(np.float64)
     known = who.notna().all(axis=1).to_numpy()
-    index = pd.Index(list(dict.fromkeys(coordinates)), name="coordinate")
+    once = list(dict.fromkeys(moves))
+    index = pd.MultiIndex.from_tuples([(move.coordinate, move.end) for move in once], names=["coordinate", "end"])
     columns: dict[str, Array | int] = {"n": int(known.sum())}
-    values = explainer.style(test.beats).numpy()[:, index]
+    towards = np.array([1 if move.end else -1 for move in once])
+    values = explainer.style(test.beats).numpy()[:, [move.coordinate for move in once]] * towards
     ranks = [pd.DataFrame(part[known]).rank().to_numpy() for part in (values, who.to_numpy())]
     labels = np.column_stack([np.ones(known.sum()), test.data.labels[known]])
     for ending in ("", "_held"):
@@ -174,8 +178,8 @@ def age_sex_table(explainer: StyleExplainer, coordinates: Sequence[int], test: B
         found = _correlations(x, y, test.patients[known], n_boot, seed)
         low, high = found.interval()
         for k, name in enumerate(("age", "sex")):
-            for values, part in ((found.estimate, ""), (low, "_low"), (high, "_high")):
-                columns[f"{name}{ending}{part}"] = values.reshape(len(index), 2)[:, k]
+            for each, part in ((found.estimate, ""), (low, "_low"), (high, "_high")):
+                columns[f"{name}{ending}{part}"] = each.reshape(len(index), 2)[:, k]
     return pd.DataFrame(columns, index=index)
 
 

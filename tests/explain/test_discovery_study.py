@@ -11,6 +11,7 @@ import pytest
 from ecgkit.datasets.base import ECGDataset
 from ecgkit.errors import EcgkitError
 from ecgkit.explain import discovery_study as study
+from ecgkit.explain.attfind import Move
 from ecgkit.explain.discovery_study import BeatSet
 from ecgkit.explain.style import Discovery, StyleExplainer, moves_of
 from ecgkit.explain.style_beats import tiled
@@ -81,19 +82,20 @@ def test_kinds_carry_all_of_the_change(found: Discovery, explainer: StyleExplain
 
 
 def test_correlations_are_those_of_scipy(explainer: StyleExplainer, test_set: BeatSet) -> None:
-    coordinates = [0, 3, 0]
-    table = study.age_sex_table(explainer, coordinates, test_set, n_boot=100)
-    assert list(table.index) == [0, 3]
+    moves = [Move(0, 1), Move(3, 1), Move(0, 1), Move(3, 0)]
+    table = study.age_sex_table(explainer, moves, test_set, n_boot=100)
+    assert list(table.index) == [(0, 1), (3, 1), (3, 0)]
     assert (table["n"] == 59).all()
     values = explainer.style(test_set.beats).numpy()[1:]
     for name in ("age", "sex"):
         expected = pd.Series(values[:, 3]).corr(test_set.data.records[name].iloc[1:].reset_index(drop=True), "spearman")
-        assert table.loc[3, name] == pytest.approx(expected, abs=1e-9)
-        assert table.loc[3, f"{name}_low"] <= expected <= table.loc[3, f"{name}_high"]
+        assert table.loc[(3, 1), name] == pytest.approx(expected, abs=1e-9)
+        assert table.loc[(3, 1), f"{name}_low"] <= expected <= table.loc[(3, 1), f"{name}_high"]
+        assert table.loc[(3, 0), f"{name}_low"] == pytest.approx(-table.loc[(3, 1), f"{name}_high"])
 
 
 def test_labels_that_are_the_sex_leave_nothing_of_it(explainer: StyleExplainer, test_set: BeatSet) -> None:
-    table = study.age_sex_table(explainer, [0, 3], test_set, n_boot=20)
+    table = study.age_sex_table(explainer, [Move(0, 1), Move(3, 1)], test_set, n_boot=20)
     assert table["sex_held"].isna().all()
     assert table["age_held"].notna().all()
 
