@@ -95,6 +95,10 @@ def from_independent(signal: NDArray[Any]) -> NDArray[Any]:
     return np.concatenate([limb, signal[..., 2:, :]], axis=-2)
 
 
+#: The same as a matrix `(12, 8)` of 0, 1 and one half, so that a product with it is exact in any precision.
+TWELVE_FROM_INDEPENDENT = from_independent(np.eye(len(INDEPENDENT)))
+
+
 def limb_residual(signal: NDArray[Any]) -> NDArray[Any]:
     """How far III, aVR, aVL, aVF are from what I and II imply: `(..., 4, sig_len)`, in the signal's unit."""
     return signal[..., 2:6, :] - from_independent(independent(signal))[..., 2:6, :]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -16,6 +16,7 @@ from ecgkit.datasets.base import ECGDataset
 from ecgkit.datasets.synthetic import SUPERCLASSES_OF, cohort_of
 from ecgkit.errors import EcgkitError
 from ecgkit.evaluation import best_f1_thresholds
+from ecgkit.explain.conditions import AWAY, THERE
 from ecgkit.explain.results import Explainer, classify, probability
 from ecgkit.explain.scoring.identity import cosine
 from ecgkit.explain.scoring.localisation import edit_iou
@@ -29,12 +30,9 @@ from ecgkit.explain.scoring.truth import distance_to_truth
 from ecgkit.models.classifier import Classifier
 from ecgkit.models.embedder import Embedder
 from ecgkit.models.weights import pretrained
-from ecgkit.physiology import Measurements, delineate, measure, repeatability
+from ecgkit.physiology import Measurements, measure, repeatability
 from ecgkit.physiology.defining import DEFINITIONS
 from ecgkit.progress import track
-
-#: What is asked: the disease away, and the disease there.
-AWAY, THERE = 0.05, 0.95
 
 
 @dataclass(frozen=True)
@@ -78,7 +76,13 @@ class Bench:
     @cached_property
     def measured(self) -> Measurements:
         """Measurements of all ECGs."""
-        return measure(self.data.signals, self.data.fs, delineate(self.data.signals, self.data.fs))
+        return measure(self.data.signals, self.data.fs)
+
+    def measured_of(self, rows: NDArray[np.intp]) -> Measurements:
+        """Measurements of some ECGs, as far as rules read them."""
+        all_ = self.measured
+        return replace(all_, table=all_.table.iloc[rows].reset_index(drop=True), reasons=all_.reasons.iloc[rows],
+                       faults=all_.faults[rows])
 
     @cached_property
     def embedded(self) -> NDArray[np.float32]:
@@ -221,7 +225,7 @@ def _examined(answers: Answers, bench: Bench, asked: pd.DataFrame, part: NDArray
     rows, up, k = asked["row"].to_numpy(), wanted > 0.5, bench.place(label)
     before, after, fs = bench.data.batch(rows), answers.signals[part], bench.data.fs
     valid = answers.outcome[part] == "valid"
-    new, old = measure(after, fs), _rows_of(bench.measured, rows)
+    new, old = measure(after, fs), bench.measured_of(rows)
     oracle = rule_oracle(old, new, label, bench.who(rows, "age"), bench.who(rows, "sex"), up=up)
     stands = survives(bench.classifier, before, after, place=k, up=up, valid=valid, fs=fs)
     table = {
@@ -260,12 +264,6 @@ def _followed(bench: Bench, rows: NDArray[np.intp], after: NDArray[np.float32], 
     followed = transfer(first, second, [bench.thresholds[name][place] for name in bench.judges], up, valid)
     return {"transfer": _mean(followed),
             **{f"transfer to {name}": column for name, column in zip(bench.judges, followed.T, strict=True)}}
-
-
-def _rows_of(measured: Measurements, rows: NDArray[np.intp]) -> Measurements:
-    """Measurements of some of the ECGs, as far as the oracle reads them."""
-    return Measurements(measured.table.iloc[rows].reset_index(drop=True), measured.reasons.iloc[rows],
-                        measured.faults[rows], measured.beats, measured.waves)
 
 
 def _mean(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -9,8 +9,9 @@ import pandas as pd
 
 from ecgkit.datasets.base import ECGDataset
 from ecgkit.evaluation import Bootstrap, auroc, bootstrap
-from ecgkit.explain.battery import AWAY, Answers, Bench
+from ecgkit.explain.battery import Answers, Bench
 from ecgkit.explain.battery_table import with_interval
+from ecgkit.explain.conditions import AWAY
 from ecgkit.explain.results import Explainer
 from ecgkit.explain.scoring.discrimination import fresh_discriminator
 from ecgkit.explain.scoring.oracle import rule_oracle
@@ -98,8 +99,8 @@ def effects(explainer: Explainer, bench: Bench, *, n_boot: int = 1000, seed: int
         if not len(met):
             continue
         found = explainer(bench.data.batch(met), {label: AWAY})
-        before = measure(bench.data.batch(met), bench.data.fs)
-        moved = rule_oracle(before, measure(found.signals, bench.data.fs), label, age[met], sex[met]).movement
+        after = measure(found.signals, bench.data.fs)
+        moved = rule_oracle(bench.measured_of(met), after, label, age[met], sex[met]).movement
         patients = bench.data.records["patient_id"].to_numpy()[met]
         rows[label] = with_interval(np.where(found.valid, moved, 0.0), patients, n_boot=n_boot, seed=seed) \
             | {"answered": float(found.valid.mean())}

@@ -14,12 +14,13 @@ from ecgkit.datasets.base import ECGDataset
 from ecgkit.errors import EcgkitError
 from ecgkit.explain.attribution import attribute
 from ecgkit.explain.baselines import PGD, LatentAscent, NearestUnlikeNeighbour, Wachter
-from ecgkit.explain.battery import AWAY, THERE, Answers, Bench, ask
+from ecgkit.explain.battery import Answers, Bench, ask
 from ecgkit.explain.battery_table import with_interval
+from ecgkit.explain.conditions import AWAY, THERE
 from ecgkit.explain.counterfactual import CounterfactualGAN
 from ecgkit.explain.edits import chosen
 from ecgkit.explain.panel import hum, hum_size
-from ecgkit.explain.players import N_PLAYERS, player_mask, segments
+from ecgkit.explain.players import player_cells, segments
 from ecgkit.explain.reference_maps import reference_maps
 from ecgkit.explain.results import Counterfactuals, Explainer, classify
 from ecgkit.explain.scoring.exchange import ExchangeCurve
@@ -36,7 +37,6 @@ BASELINES = {
     "neighbour": "nearest unlike neighbour", "wachter": "Wachter", "wachter-smooth": "Wachter, smooth",
     "vae": "VAE latent ascent",
 }
-MAIN = "GAN"
 #: Real normal ECGs that attributions start from.
 _BACKGROUND = 64
 
@@ -130,9 +130,8 @@ def agreement(first: Answers, second: Answers, bench: Bench, asked: pd.DataFrame
     if not both.any():
         return pd.DataFrame(columns=["estimate", "low", "high", "n"])
     before = bench.data.batch(asked["row"].to_numpy()[both])
-    players = player_mask(segments(delineate(before, bench.data.fs), bench.data.sig_len))
-    alike = consistency(first.signals[both] - before, second.signals[both] - before,
-                        np.where(players == N_PLAYERS, -1, players), bench.data.fs)
+    cells = player_cells(segments(delineate(before, bench.data.fs), bench.data.sig_len))
+    alike = consistency(first.signals[both] - before, second.signals[both] - before, cells, bench.data.fs)
     patients = bench.data.records["patient_id"].to_numpy()[asked["row"].to_numpy()[both]]
     names = {column: ", ".join(column) for column in alike.columns}
     return pd.DataFrame({names[column]: with_interval(alike[column], patients, n_boot=n_boot) for column in names}).T

@@ -13,7 +13,7 @@ from ecgkit.datasets.base import ECGDataset
 from ecgkit.datasets.synthetic import SUPERCLASSES_OF, cohort_of
 from ecgkit.errors import EcgkitError
 from ecgkit.explain.cardiology import described_labels
-from ecgkit.explain.players import N_PLAYERS, player_mask, segments
+from ecgkit.explain.players import player_cells, segments
 from ecgkit.explain.results import classify
 from ecgkit.explain.scoring.localisation import true_mask
 from ecgkit.explain.scoring.replacements import normal_beats, normal_template
@@ -75,8 +75,7 @@ class Cases:
     @cached_property
     def cells(self) -> NDArray[np.int64]:
         """Number of each sample's lead × segment; -1 for the rest."""
-        players = player_mask(self.parts)
-        return np.where(players == N_PLAYERS, -1, players)
+        return player_cells(self.parts)
 
     @cached_property
     def normalised(self) -> NDArray[np.float32]:

@@ -16,6 +16,8 @@ from ecgkit.errors import EcgkitError
 MOST_LOGIT = 6.0
 #: Wishes for this probability or beyond, on either side, ask for what is typical of ECGs with, or without, the label.
 EXTREME = 0.05
+#: What is asked for where nothing finer is: the disease away, and the disease there.
+AWAY, THERE = EXTREME, 1 - EXTREME
 #: Logits are divided by this before a network reads them.
 SCALE = 4.0
 #: The label that is the absence of the others: it must give way when they change, and they when it does.

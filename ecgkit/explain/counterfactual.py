@@ -23,7 +23,7 @@ from ecgkit.explain.conditions import (
     typical_logits,
     wanted_logits,
 )
-from ecgkit.explain.results import Counterfactuals, assessed, classify
+from ecgkit.explain.results import Counterfactuals, assessed, classify, probability
 from ecgkit.explain.windows import Windows, cut_windows
 from ecgkit.leads import N_LEADS
 from ecgkit.models.classifier import Classifier
@@ -179,7 +179,7 @@ class CounterfactualGAN:
                 break
             signals = self._generate(x[left], now[left], {k: aim[left] for k, aim in aims.items()}, noise[left])
             logits = classify(self.classifier, signals)
-            part = {self.label_names[k]: _p(logit[left]) for k, logit in wishes.items()}
+            part = {self.label_names[k]: probability(logit[left]) for k, logit in wishes.items()}
             best = _with(best, left, assessed(signals, logits, part, self.label_names))
             for k, aim in aims.items():
                 aim[left] += wishes[k][left] - logits[:, k]
@@ -299,10 +299,6 @@ class CounterfactualGAN:
         explainer._generator, explainer._discriminator = generator, discriminator
         explainer.limits, explainer.ends = torch.tensor(about["limits"]), torch.tensor(about["ends"])
         return explainer
-
-
-def _p(logit: NDArray[np.float64]) -> NDArray[np.float64]:
-    return 1 / (1 + np.exp(-logit))
 
 
 def _with(all_: Counterfactuals, rows: NDArray[np.intp], part: Counterfactuals) -> Counterfactuals:

@@ -83,6 +83,12 @@ def player_mask(parts: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
     return np.where(parts[:, None] == REST, N_PLAYERS, number)
 
 
+def player_cells(parts: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
+    """The same with -1 for the rest, which is what the metrics of `ecgkit.explain.scoring` call cells."""
+    players = player_mask(parts)
+    return np.where(players == N_PLAYERS, -1, players)
+
+
 def player_sums(maps: NDArray[Any], parts: NDArray[np.integer[Any]], *, absolute: bool = False) -> NDArray[np.float64]:
     """Sum maps over each lead and segment; nothing is lost, so the sums of an ECG add up to the sum of its map.
 

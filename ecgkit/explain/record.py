@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from ecgkit.datasets.reader import read_record
-from ecgkit.explain.conditions import wanted_logits
+from ecgkit.explain.conditions import AWAY, THERE, wanted_logits
 from ecgkit.explain.report import explain_ecg, report_html
 from ecgkit.explain.results import classify
 from ecgkit.explain.shipped import DEFAULT, load
@@ -18,8 +18,6 @@ from ecgkit.physiology import repeatability
 
 #: Of a longer record the first so many seconds are explained: what fits a page of ECG paper.
 SECONDS = 10.0
-#: What is asked where nothing is said: the disease away where the classifier sees it, else the disease there.
-AWAY, THERE = 0.05, 0.95
 
 
 class RecordPages:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, pad
 
 from ecgkit.errors import EcgkitError
-from ecgkit.leads import INDEPENDENT, N_LEADS, from_independent, independent
-
-#: Neighbouring samples that the first and the last layer take as one.
-FOLD = 2
+from ecgkit.leads import INDEPENDENT, N_LEADS, TWELVE_FROM_INDEPENDENT, independent
+from ecgkit.models.fold import FOLD, folded, unfolded
 
 
 class Autoencoder(nn.Module):
@@ -44,8 +41,7 @@ class Autoencoder(nn.Module):
                        "millivolts": millivolts}
         self.stride = FOLD * 2 ** len(widths)
         self.register_buffer("millivolts", torch.tensor(float(millivolts)), persistent=False)
-        self.register_buffer("twelve", torch.tensor(from_independent(np.eye(len(INDEPENDENT))), dtype=torch.float32),
-                             persistent=False)
+        self.register_buffer("twelve", torch.tensor(TWELVE_FROM_INDEPENDENT, dtype=torch.float32), persistent=False)
         leads = FOLD * len(INDEPENDENT)
         self.encoder = nn.Sequential(
             nn.Conv1d(leads, widths[0], kernel_size, padding=kernel_size // 2),
@@ -71,12 +67,12 @@ class Autoencoder(nn.Module):
         if x.ndim != 3 or x.shape[1] != N_LEADS:
             raise EcgkitError(f"signals of shape {tuple(x.shape)}; expected (batch, {N_LEADS}, sig_len)")
         eight = pad(independent(x) / self.millivolts, (0, -x.shape[-1] % self.stride), mode="replicate")
-        mean, log_variance = self.encoder(_folded(eight)).chunk(2, dim=1)
+        mean, log_variance = self.encoder(folded(eight)).chunk(2, dim=1)
         return mean, log_variance.clamp(-10.0, 5.0)
 
     def decode(self, code: Tensor, sig_len: int) -> Tensor:
         """ECGs `(batch, 12, sig_len)` in mV of codes `(batch, channels, positions)`."""
-        eight = _unfolded(self.decoder(code))[..., :sig_len] * self.millivolts
+        eight = unfolded(self.decoder(code))[..., :sig_len] * self.millivolts
         return torch.einsum("oi,bil->bol", self.twelve, eight)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -99,16 +95,6 @@ class _Level(nn.Module):
         x = nn.functional.avg_pool1d(x, 2) if self.rate < 1 else interpolate(x, scale_factor=self.rate, mode="linear")
         inside = nn.functional.silu(self.norm(self.first(x)))
         return nn.functional.silu(self.second(inside) + self.shortcut(x))
-
-
-def _folded(x: Tensor) -> Tensor:
-    """Neighbouring samples as channels: `(batch, channels, n)` to `(batch, FOLD * channels, n / FOLD)`."""
-    return x.unflatten(-1, (-1, FOLD)).transpose(2, 3).flatten(1, 2)
-
-
-def _unfolded(x: Tensor) -> Tensor:
-    """The reverse of `_folded`."""
-    return x.unflatten(1, (-1, FOLD)).transpose(2, 3).flatten(2, 3)
 
 
 def elbo_loss(model: Autoencoder, x: Tensor, beta: float, noise_mv: float, generator: torch.Generator) -> Tensor:

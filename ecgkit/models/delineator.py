@@ -10,11 +10,10 @@ from torch.nn.functional import interpolate, pad
 
 from ecgkit.errors import EcgkitError
 from ecgkit.leads import N_LEADS
+from ecgkit.models.fold import FOLD, folded, unfolded
 
 #: What each channel of the output stands for.
 CHANNELS = ("P", "QRS", "T")
-#: Neighbouring samples that the first layer takes as one: the net works at half of its rate.
-FOLD = 2
 #: Millivolts below which the spread of an ECG is taken as that, so that silence is not blown up.
 LEAST_SPREAD = 0.02
 
@@ -55,7 +54,7 @@ class Delineator(nn.Module):
             raise EcgkitError(f"signals of shape {tuple(x.shape)}; expected (batch, {N_LEADS}, sig_len)")
         sig_len, whole = x.shape[-1], FOLD * 2 ** (len(self.down) - 1)
         x = pad(_standard(x), (0, -sig_len % whole))
-        x = x.unflatten(-1, (-1, FOLD)).transpose(2, 3).flatten(1, 2)
+        x = folded(x)
         levels: list[Tensor] = []
         for block in self.down:
             x = block(nn.functional.max_pool1d(x, 2) if levels else x)
@@ -63,8 +62,7 @@ class Delineator(nn.Module):
         levels.pop()
         for block in self.up:
             x = block(torch.cat([interpolate(x, scale_factor=2, mode="linear"), levels.pop()], dim=1))
-        logits = self.head(x).unflatten(1, (len(CHANNELS), FOLD)).transpose(2, 3).flatten(2, 3)
-        return logits[..., :sig_len]
+        return unfolded(self.head(x))[..., :sig_len]
 
 
 def _standard(x: Tensor) -> Tensor:

@@ -11,18 +11,15 @@ from scipy.signal import firwin
 from torch import Tensor, nn
 from torch.nn.functional import conv1d, interpolate, pad
 
-from ecgkit.leads import DOWER, INDEPENDENT, from_independent, independent
+from ecgkit.leads import DOWER, INDEPENDENT, TWELVE_FROM_INDEPENDENT, independent
+from ecgkit.models.fold import FOLD, folded, unfolded
 
-#: Twelve leads from the eight independent ones, as a matrix of 0, 1 and one half: exact in any precision.
-_TWELVE = from_independent(np.eye(len(INDEPENDENT)))
 #: The eight leads of a heart vector.
 _FIELD = independent(DOWER)
 #: The edit has half the amplitude at this frequency and next to none above, so nothing hides where no heart beats.
 EDIT_HZ = 40.0
 #: What is smaller is nothing: mV of the edit, samples of the displacement. So most of an answer is the ECG itself.
 LEAST_MV, LEAST_SHIFT = 0.01, 0.2
-#: Neighbouring samples that the first layer takes as one: the net works at half of its rate.
-FOLD = 2
 #: The displacement of time is read from features that are this much coarser than the signal.
 _WARP_STRIDE = 4
 
@@ -91,7 +88,7 @@ class Generator(nn.Module):
                        "millivolts": millivolts, "most_mv": most_mv, "warp_ms": warp_ms, "residual": residual}
         self.most_mv, self.warp, self.residual = most_mv, warp_ms * fs / 1000, residual
         self.register_buffer("millivolts", torch.tensor(float(millivolts)), persistent=False)
-        self.register_buffer("twelve", torch.tensor(_TWELVE, dtype=torch.float32), persistent=False)
+        self.register_buffer("twelve", torch.tensor(TWELVE_FROM_INDEPENDENT, dtype=torch.float32), persistent=False)
         self.register_buffer("field", torch.tensor(_FIELD, dtype=torch.float32), persistent=False)
         self.register_buffer("lowpass", torch.tensor(_lowpass(fs), dtype=torch.float32), persistent=False)
         self.register_buffer("smooth", torch.tensor(_triangle(self.warp), dtype=torch.float32), persistent=False)
@@ -117,7 +114,7 @@ class Generator(nn.Module):
         """The same, and what was done."""
         eight = independent(x)
         coarse, fine = self._features(eight / self.millivolts, condition)
-        size, gate = _unfolded(self.edit(fine))[..., :x.shape[-1]].chunk(2, dim=1)
+        size, gate = unfolded(self.edit(fine))[..., :x.shape[-1]].chunk(2, dim=1)
         raw = self._filtered(_shrunk(self.most_mv * torch.tanh(size) * torch.sigmoid(gate), LEAST_MV))
         n_vector = self.field.shape[1]
         local = raw[:, n_vector:]
@@ -133,7 +130,7 @@ class Generator(nn.Module):
         """Features at a quarter and at half of the rate; both cover the signal padded to whole blocks."""
         style = self.condition(condition)
         whole = FOLD * 2 ** (len(self.down) - 1)
-        x = self.stem(_folded(pad(x, (0, -x.shape[-1] % whole), mode="replicate")))
+        x = self.stem(folded(pad(x, (0, -x.shape[-1] % whole), mode="replicate")))
         levels: list[Tensor] = []
         for block in self.down:
             x = block(nn.functional.avg_pool1d(x, 2) if levels else x, style)
@@ -199,16 +196,6 @@ def displaced(x: Tensor, shift: Tensor) -> Tensor:
 def _shrunk(x: Tensor, least: float) -> Tensor:
     """Nearer to 0 by `least`, and exactly 0 within it; the gradient passes as if nothing were, or it would die."""
     return x + (torch.nn.functional.softshrink(x.detach(), least) - x.detach())
-
-
-def _folded(x: Tensor) -> Tensor:
-    """Neighbouring samples as channels: `(batch, channels, n)` to `(batch, FOLD * channels, n / FOLD)`."""
-    return x.unflatten(-1, (-1, FOLD)).transpose(2, 3).flatten(1, 2)
-
-
-def _unfolded(x: Tensor) -> Tensor:
-    """The reverse of `_folded`."""
-    return x.unflatten(1, (-1, FOLD)).transpose(2, 3).flatten(2, 3)
 
 
 def _over_channels(x: Tensor) -> Tensor:

@@ -8,15 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv1d, leaky_relu, pad
 
-from ecgkit.leads import INDEPENDENT, from_independent, independent
-
-#: Twelve leads from the eight independent ones.
-_TWELVE = from_independent(np.eye(len(INDEPENDENT)))
+from ecgkit.leads import INDEPENDENT, TWELVE_FROM_INDEPENDENT, independent
 
 
 class StyleEncoder(nn.Module):
@@ -79,7 +75,7 @@ class StyleGenerator(nn.Module):
                  millivolts: float = 0.25) -> None:
         super().__init__()
         self.millivolts = millivolts
-        self.register_buffer("twelve", torch.tensor(_TWELVE, dtype=torch.float32), persistent=False)
+        self.register_buffer("twelve", torch.tensor(TWELVE_FROM_INDEPENDENT, dtype=torch.float32), persistent=False)
         self.start = nn.Parameter(torch.randn(widths[0], period // 2 ** (len(widths) - 1)))
         self.layers = nn.ModuleList()
         self.leads = nn.ModuleList()

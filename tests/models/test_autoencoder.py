@@ -8,7 +8,8 @@ import torch
 
 from ecgkit.errors import EcgkitError
 from ecgkit.leads import LEADS, from_independent, limb_residual
-from ecgkit.models.autoencoder import Autoencoder, _folded, _unfolded, elbo_loss
+from ecgkit.models.autoencoder import Autoencoder, elbo_loss
+from ecgkit.models.fold import folded, unfolded
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +47,8 @@ def test_a_window_is_drawn_as_it_is_within_the_whole(net: Autoencoder) -> None:
 
 def test_folding_goes_both_ways() -> None:
     x = torch.arange(12.0).reshape(1, 2, 6)
-    assert sorted(_folded(x)[0, :, 0].tolist()) == [0, 1, 6, 7]
-    torch.testing.assert_close(_unfolded(_folded(x)), x)
+    assert sorted(folded(x)[0, :, 0].tolist()) == [0, 1, 6, 7]
+    torch.testing.assert_close(unfolded(folded(x)), x)
 
 
 def test_the_loss_is_the_bound_of_a_drawn_code(net: Autoencoder) -> None:

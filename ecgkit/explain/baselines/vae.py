@@ -18,6 +18,7 @@ from ecgkit.explain.baselines.search import Aim, descend, held, in_batches
 from ecgkit.explain.results import Counterfactuals
 from ecgkit.models.autoencoder import Autoencoder, elbo_loss
 from ecgkit.training.loop import Schedule, fit
+from ecgkit.transforms.crop import random_crop
 
 #: Seconds of the windows that the autoencoder learns from.
 SECONDS = 2.5
@@ -139,9 +140,7 @@ def train_autoencoder(data: ECGDataset, *, schedule: Schedule | None = None, see
 
     def loss(model: nn.Module, batch: Tensor, generator: torch.Generator) -> Tensor:
         assert isinstance(model, Autoencoder)
-        starts = torch.randint(data.sig_len - length + 1, (len(batch), 1, 1), generator=generator)
-        at = (starts + torch.arange(length)).expand(-1, 12, -1)
-        x = torch.from_numpy(data.batch(batch.numpy() % len(data))).gather(2, at)
+        x = random_crop(torch.from_numpy(data.batch(batch.numpy() % len(data))), length, generator)
         return elbo_loss(model, x.to(device), BETA, NOISE_MV, generator)
 
     run = {"task": "autoencoder", "data": data.fingerprint(), "beta": BETA, "noise": NOISE_MV, **model.config}
