@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
@@ -14,10 +13,8 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv1d
 from torch.optim.swa_utils import AveragedModel
 
-from ecgkit.errors import EcgkitError
 from ecgkit.explain.conditions import (
     clipped,
     discriminator_condition,
@@ -25,12 +22,11 @@ from ecgkit.explain.conditions import (
     kept_labels,
     typical_logits,
 )
+from ecgkit.explain.duel import Duel
 from ecgkit.explain.objective import (
     Weights,
     cycle_loss,
     edit_loss,
-    gradient_penalty,
-    hinge,
     reach_loss,
     variety_loss,
     warp_loss,
@@ -38,16 +34,9 @@ from ecgkit.explain.objective import (
 from ecgkit.explain.windows import Windows
 from ecgkit.models.discriminator import Discriminator
 from ecgkit.models.generator import Edited, Generator
-from ecgkit.progress import track
-from ecgkit.training.checkpoint import (
-    load_checkpoint,
-    optimizer_tensors,
-    part,
-    restore_optimizer,
-    run_file,
-    save_checkpoint,
-)
+from ecgkit.training.checkpoint import run_file
 from ecgkit.training.loop import running_mean
+from ecgkit.transforms.lowpass import filtered, gaussian
 
 
 @dataclass(frozen=True)
@@ -103,8 +92,6 @@ class GANSettings:
     discriminator: dict[str, Any] = field(default_factory=dict)
 
 
-#: Steps between two rows of the history, which is also how often a run is saved.
-ROW = 100
 #: A classifier that follows the wishes no better than this after training was not reached: the condition was ignored.
 LEAST_CORRELATION = 0.3
 
@@ -137,7 +124,7 @@ def train_generator(windows: Windows, classifiers: Sequence[nn.Module], settings
     Generator, Discriminator
         The generator's running mean; both in eval mode.
     DataFrame
-        Every `ROW` steps the means of: `reach`, `keep` (logits), `edit` (mV), `shift` (samples), `cycle` (mV), `real`
+        Every hundred steps the means of: `reach`, `keep` (logits), `edit` (mV), `shift` (samples), `cycle` (mV), `real`
         and `fake` (the discriminator's scores), `correlation` of wanted and obtained logits.
 
     Raises
@@ -150,22 +137,18 @@ def train_generator(windows: Windows, classifiers: Sequence[nn.Module], settings
         if checkpoints else None
     if file:
         state.restore(file)
-    rows = range(-(-(settings.steps - state.step) // ROW))
-    for _ in track(rows, "training the generator", total=len(rows), unit=f"{ROW} steps"):
-        state.train_some(min(ROW, settings.steps - state.step))
-        if file:
-            state.save(file)
+    state.train(settings.steps, file)
     averaged = state.averaged.module.eval()
     assert isinstance(averaged, Generator)
     return averaged, state.discriminator.eval(), pd.DataFrame(state.history)
 
 
-class _State:
+class _State(Duel):
     """Everything that changes while a run goes on."""
 
     def __init__(self, windows: Windows, classifiers: Sequence[nn.Module], settings: GANSettings,
                  labels: Sequence[str], fs: float, seed: int, device: str) -> None:
-        self.windows, self.settings, self.seed, self.fs, self.device = windows, settings, seed, fs, device
+        self.windows, self.settings, self.fs, self.device = windows, settings, fs, device
         self.classifiers = [frozen(deepcopy(classifier)).to(device) for classifier in classifiers]
         self.n_labels, self.ends = len(labels), typical_logits(windows.logits)
         self.kept = torch.from_numpy(kept_labels(labels))
@@ -174,26 +157,21 @@ class _State:
             self.generator = Generator(3 * self.n_labels + settings.n_noise, fs=fs, **settings.generator).to(device)
             self.discriminator = Discriminator(2 * self.n_labels, **settings.discriminator).to(device)
         self.averaged = AveragedModel(self.generator, avg_fn=partial(running_mean, settings.averaging))
-        self.optimizers = {
+        models = {"generator": self.generator, "averaged": self.averaged, "discriminator": self.discriminator}
+        super().__init__(models, {
             "generator": torch.optim.Adam(self.generator.parameters(), settings.learning_rate, betas=(0.0, 0.99)),
             "discriminator": torch.optim.Adam(self.discriminator.parameters(), settings.discriminator_rate,
-                                              betas=(0.0, 0.99))}
-        self.step = 0
-        self.history: list[dict[str, float]] = []
+                                              betas=(0.0, 0.99))}, seed=seed, name="the generator")
 
     def train_some(self, n_steps: int) -> None:
         """Train `n_steps`, and add a row to the history; draws depend on the seed and the step alone."""
-        seed = int(np.random.SeedSequence([self.seed, self.step]).generate_state(1)[0])
-        generator = torch.Generator().manual_seed(seed)
+        generator = self.draws()
         told: list[dict[str, float]] = []
         pairs: list[Tensor] = []
         for _ in range(n_steps):
             self._set_rates()
             row, pair = self._one(generator)
-            if not all(map(math.isfinite, row.values())):
-                raise EcgkitError(f"the generator's training diverged at step {self.step}: "
-                                  f"{', '.join(f'{name} {value:.3g}' for name, value in row.items())}; "
-                                  "lower the learning rate or raise the penalty")
+            self.check(row)
             told.append(row)
             pairs.append(pair)
             self.step += 1
@@ -214,7 +192,8 @@ class _State:
         done = self.generator.edited(x, generator_condition(now, wanted, asked, noise[0]))
         new = done.signals
         real = self.windows.batch(self.windows.partners(label, aim, generator)).to(self.device)
-        scores = self._teach_discriminator(real, new.detach(), judged)
+        penalty = s.penalty * s.penalty_every if self.step % s.penalty_every == 0 else 0.0
+        scores = self.teach_discriminator(real, new.detach(), judged, penalty)
 
         for parameter in self.discriminator.parameters():
             parameter.requires_grad_(False)
@@ -233,7 +212,7 @@ class _State:
             cycle, variety = self._extras(x, done, (now, wanted, asked), noise, generator)
             total = total + s.extras_every * (ramp * w.cycle * cycle + w.variety * variety)
             told["cycle"] = cycle
-        self._descend("generator", total)
+        self.descend("generator", total)
         for parameter in self.discriminator.parameters():
             parameter.requires_grad_(True)
         self.averaged.update_parameters(self.generator)
@@ -270,57 +249,20 @@ class _State:
         aim = torch.where(kind < 1 / 3, as_other, torch.where(kind < 2 / 3, between, end))
         return label.to(self.device), aim.to(self.device)
 
-    def _teach_discriminator(self, real: Tensor, fake: Tensor, judged: Tensor) -> dict[str, float]:
-        s = self.settings
-        on_real, on_fake = self.discriminator(real, judged), self.discriminator(fake, judged)
-        loss = hinge(on_real, on_fake)
-        if self.step % s.penalty_every == 0:
-            loss = loss + s.penalty * s.penalty_every * gradient_penalty(self.discriminator, real, judged)
-        self._descend("discriminator", loss)
-        return {"real": float(on_real.detach().mean()), "fake": float(on_fake.detach().mean())}
-
     def _through(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """The signal through a random low-pass (a Gaussian) and with a little noise."""
         s = self.settings
         low, high = s.blur_hz
         cutoff = low + (high - low) * float(torch.rand(1, generator=generator))
-        x = _blurred(x, cutoff, self.fs)
+        x = filtered(x, gaussian(cutoff, self.fs, sigmas=3).to(x))
         return x + s.noise_mv * float(torch.rand(1, generator=generator)) * torch.randn(
             x.shape, generator=generator).to(x.device)
-
-    def _descend(self, name: str, loss: Tensor) -> None:
-        optimizer = self.optimizers[name]
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
 
     def _set_rates(self) -> None:
         s = self.settings
         left = max(0.0, min(1.0, 2 * (1 - self.step / s.steps)))
-        for name, rate in (("generator", s.learning_rate), ("discriminator", s.discriminator_rate)):
-            for group in self.optimizers[name].param_groups:
-                group["lr"] = rate * (0.1 + 0.9 * left)
-
-    def save(self, file: Path) -> None:
-        models = {"generator": self.generator, "averaged": self.averaged, "discriminator": self.discriminator}
-        tensors = {f"{name}/{key}": value
-                   for name, model in models.items() for key, value in model.state_dict().items()}
-        for name, optimizer in self.optimizers.items():
-            tensors |= {f"{name}-{key}": value for key, value in optimizer_tensors(optimizer).items()}
-        groups = {name: optimizer.state_dict()["param_groups"] for name, optimizer in self.optimizers.items()}
-        save_checkpoint(file, tensors, {"step": self.step, "history": self.history, "groups": groups})
-
-    def restore(self, file: Path) -> None:
-        found = load_checkpoint(file)
-        if found is None:
-            return
-        tensors, state = found
-        for name in ("generator", "averaged", "discriminator"):
-            getattr(self, name).load_state_dict(part(tensors, name))
-        for name, optimizer in self.optimizers.items():
-            own = {key.removeprefix(f"{name}-"): value for key, value in tensors.items() if key.startswith(f"{name}-")}
-            restore_optimizer(optimizer, own, state["groups"][name])
-        self.step, self.history = state["step"], state["history"]
+        rates = {"generator": s.learning_rate, "discriminator": s.discriminator_rate}
+        self.set_rates({name: rate * (0.1 + 0.9 * left) for name, rate in rates.items()})
 
 
 def frozen(model: nn.Module) -> nn.Module:
@@ -333,14 +275,3 @@ def frozen(model: nn.Module) -> nn.Module:
 def _quietly(model: nn.Module, x: Tensor) -> Tensor:
     with torch.no_grad():
         return model(x)
-
-
-def _blurred(x: Tensor, cutoff: float, fs: float) -> Tensor:
-    """Low-pass by a Gaussian that about halves the power at `cutoff` Hz (less, where few samples make the Gaussian)."""
-    sigma = fs * math.sqrt(math.log(2)) / (2 * math.pi * cutoff)
-    reach = max(1, math.ceil(3 * sigma))
-    taps = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / sigma) ** 2).to(x)
-    padded = nn.functional.pad(x, (reach, reach), mode="replicate")
-    return conv1d(padded.flatten(0, 1)[:, None], (taps / taps.sum())[None, None])[:, 0].unflatten(0, x.shape[:2])
-
-

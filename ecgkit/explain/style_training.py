@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -17,25 +16,15 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.optim.swa_utils import AveragedModel
 
 from ecgkit.errors import EcgkitError
-from ecgkit.explain.objective import gradient_penalty, hinge
+from ecgkit.explain.duel import Duel
 from ecgkit.leads import independent
 from ecgkit.models.discriminator import Discriminator
 from ecgkit.models.style import StyleNet
-from ecgkit.progress import track
-from ecgkit.training.checkpoint import (
-    load_checkpoint,
-    optimizer_tensors,
-    part,
-    restore_optimizer,
-    run_file,
-    save_checkpoint,
-)
+from ecgkit.training.checkpoint import run_file
 from ecgkit.training.loop import running_mean
 
 #: From beats `(batch, 12, period)` in mV to logits `(batch, n_labels)`, with gradients.
 Ask = Callable[[Tensor], Tensor]
-#: Steps between two rows of the history, which is also how often a run is saved.
-ROW = 100
 #: What `StyleSettings.least_variety` is by default.
 LEAST_VARIETY = 0.5
 
@@ -139,7 +128,7 @@ def train_style(beats: Tensor, probabilities: Tensor, ask: Ask, settings: StyleS
     StyleNet
         The running mean, in eval mode.
     DataFrame
-        Every `ROW` steps the means of the losses, of the discriminator's scores `real` and `fake`, and the `variety`
+        Every hundred steps the means of the losses, of the discriminator's scores `real` and `fake`, and the `variety`
         of the beats drawn as a share of the real ones'.
 
     Raises
@@ -152,11 +141,7 @@ def train_style(beats: Tensor, probabilities: Tensor, ask: Ask, settings: StyleS
     file = run_file(checkpoints, told) if checkpoints else None
     if file:
         state.restore(file)
-    rows = range(state.step // ROW, -(-settings.steps // ROW))
-    for _ in track(rows, "training the style generator", total=len(rows), unit=f"{ROW} steps"):
-        state.train_some(min(ROW, settings.steps - state.step))
-        if file:
-            state.save(file)
+    state.train(settings.steps, file)
     variety = state.history[-1]["variety"]
     if variety < settings.least_variety:
         raise EcgkitError(f"the style generator collapsed: its beats vary {variety:.2f} times as much as real ones; "
@@ -164,13 +149,13 @@ def train_style(beats: Tensor, probabilities: Tensor, ask: Ask, settings: StyleS
     return state.mean_net.eval(), pd.DataFrame(state.history)
 
 
-class _State:
+class _State(Duel):
     """Everything that changes while a run goes on."""
 
     def __init__(self, beats: Tensor, probabilities: Tensor, ask: Ask, settings: StyleSettings, millivolts: float,
                  seed: int) -> None:
         self.beats, self.probabilities, self.ask = beats, probabilities, ask
-        self.settings, self.seed = settings, seed
+        self.settings = settings
         n_labels, period = probabilities.shape[1], beats.shape[2]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -178,12 +163,11 @@ class _State:
                                 generator=settings.generator)
             self.discriminator = Discriminator(n_labels, millivolts=millivolts, **settings.discriminator)
         self.averaged = AveragedModel(self.net, avg_fn=partial(running_mean, settings.averaging))
-        self.optimizers = {
+        models = {"net": self.net, "averaged": self.averaged, "discriminator": self.discriminator}
+        super().__init__(models, {
             "net": torch.optim.Adam(self.net.parameters(), settings.learning_rate, betas=(0.9, 0.99)),
             "discriminator": torch.optim.Adam(self.discriminator.parameters(), settings.discriminator_rate,
-                                              betas=(0.0, 0.99))}
-        self.step = 0
-        self.history: list[dict[str, float]] = []
+                                              betas=(0.0, 0.99))}, seed=seed, name="the style generator")
 
     @property
     def mean_net(self) -> StyleNet:
@@ -194,16 +178,12 @@ class _State:
 
     def train_some(self, n_steps: int) -> None:
         """Train `n_steps`, and add a row to the history; draws depend on the seed and the step alone."""
-        seed = int(np.random.SeedSequence([self.seed, self.step]).generate_state(1)[0])
-        generator = torch.Generator().manual_seed(seed)
+        generator = self.draws()
         told = []
         for _ in range(n_steps):
             self._set_rates()
             row = self._one(torch.randint(len(self.beats), (self.settings.batch_size,), generator=generator))
-            if not all(map(math.isfinite, row.values())):
-                raise EcgkitError(f"the style generator's training diverged at step {self.step}: "
-                                  f"{', '.join(f'{name} {value:.3g}' for name, value in row.items())}; "
-                                  "lower the learning rate or raise the penalty")
+            self.check(row)
             told.append(row)
             self.step += 1
         means = {str(name): float(mean) for name, mean in pd.DataFrame(told).mean().items()}
@@ -223,7 +203,8 @@ class _State:
         total = sum((getattr(s.weights, name) * loss for name, loss in losses.items()), start=x.new_zeros(()))
         scores: dict[str, float] = {}
         if self.step % s.critics_every == 0:
-            scores = self._teach_discriminator(x, new.detach(), p)
+            due = self.step // s.critics_every % s.penalty_every == 0
+            scores = self.teach_discriminator(x, new.detach(), p, s.penalty * s.penalty_every if due else 0.0)
             self.discriminator.requires_grad_(False)
             judged = {"latent": (self.net.encoder(new) - latent.detach()).abs().mean(),
                       "answer": divergence(p, self.ask(new)), "adversarial": -self.discriminator(new, p).mean()}
@@ -231,52 +212,15 @@ class _State:
             for name, loss in judged.items():
                 total = total + share * getattr(s.weights, name) * loss
             losses |= judged
-        self._descend("net", total)
+        self.descend("net", total)
         self.discriminator.requires_grad_(True)
         self.averaged.update_parameters(self.net)
         return {name: float(loss.detach()) for name, loss in losses.items()} | scores
 
-    def _teach_discriminator(self, real: Tensor, fake: Tensor, p: Tensor) -> dict[str, float]:
-        s = self.settings
-        on_real, on_fake = self.discriminator(real, p), self.discriminator(fake, p)
-        loss = hinge(on_real, on_fake)
-        if self.step // s.critics_every % s.penalty_every == 0:
-            loss = loss + s.penalty * s.penalty_every * gradient_penalty(self.discriminator, real, p)
-        self._descend("discriminator", loss)
-        return {"real": float(on_real.detach().mean()), "fake": float(on_fake.detach().mean())}
-
-    def _descend(self, name: str, loss: Tensor) -> None:
-        self.optimizers[name].zero_grad()
-        loss.backward()
-        self.optimizers[name].step()
-
     def _set_rates(self) -> None:
         s = self.settings
         share = 0.05 + 0.95 * (0.5 + 0.5 * math.cos(math.pi * self.step / s.steps))
-        for name, rate in (("net", s.learning_rate), ("discriminator", s.discriminator_rate)):
-            for group in self.optimizers[name].param_groups:
-                group["lr"] = rate * share
-
-    def save(self, file: Path) -> None:
-        models = {"net": self.net, "averaged": self.averaged, "discriminator": self.discriminator}
-        tensors = {f"{name}/{key}": value
-                   for name, model in models.items() for key, value in model.state_dict().items()}
-        for name, optimizer in self.optimizers.items():
-            tensors |= {f"{name}-{key}": value for key, value in optimizer_tensors(optimizer).items()}
-        groups = {name: optimizer.state_dict()["param_groups"] for name, optimizer in self.optimizers.items()}
-        save_checkpoint(file, tensors, {"step": self.step, "history": self.history, "groups": groups})
-
-    def restore(self, file: Path) -> None:
-        found = load_checkpoint(file)
-        if found is None:
-            return
-        tensors, state = found
-        for name in ("net", "averaged", "discriminator"):
-            getattr(self, name).load_state_dict(part(tensors, name))
-        for name, optimizer in self.optimizers.items():
-            own = {key.removeprefix(f"{name}-"): value for key, value in tensors.items() if key.startswith(f"{name}-")}
-            restore_optimizer(optimizer, own, state["groups"][name])
-        self.step, self.history = state["step"], state["history"]
+        self.set_rates({"net": s.learning_rate * share, "discriminator": s.discriminator_rate * share})
 
 
 def divergence(p: Tensor, logits: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from torch.nn.functional import conv1d, interpolate, pad
 
 from ecgkit.leads import DOWER, INDEPENDENT, TWELVE_FROM_INDEPENDENT, independent
 from ecgkit.models.fold import FOLD, folded, unfolded
+from ecgkit.transforms.lowpass import filtered
 
 #: The eight leads of a heart vector.
 _FIELD = independent(DOWER)
@@ -115,7 +116,7 @@ class Generator(nn.Module):
         eight = independent(x)
         coarse, fine = self._features(eight / self.millivolts, condition)
         size, gate = unfolded(self.edit(fine))[..., :x.shape[-1]].chunk(2, dim=1)
-        raw = self._filtered(_shrunk(self.most_mv * torch.tanh(size) * torch.sigmoid(gate), LEAST_MV))
+        raw = filtered(_shrunk(self.most_mv * torch.tanh(size) * torch.sigmoid(gate), LEAST_MV), self.lowpass)
         n_vector = self.field.shape[1]
         local = raw[:, n_vector:]
         edit = torch.einsum("ov,bvl->bol", self.field, raw[:, :n_vector]) + local
@@ -141,11 +142,6 @@ class Generator(nn.Module):
             x = block(interpolate(lift(x), scale_factor=2, mode="linear") + levels.pop(), style)
             coarse = x if len(levels) == 1 else coarse
         return coarse, x
-
-    def _filtered(self, edit: Tensor) -> Tensor:
-        taps = self.lowpass.shape[-1]
-        padded = pad(edit, (taps // 2, taps // 2), mode="replicate")
-        return conv1d(padded.flatten(0, 1)[:, None], self.lowpass)[:, 0].unflatten(0, edit.shape[:2])
 
     def _displacement(self, coarse: Tensor, sig_len: int) -> Tensor:
         """Samples by which each sample is fetched from elsewhere, `(batch, sig_len)`; its slope is above -1."""
@@ -204,10 +200,10 @@ def _over_channels(x: Tensor) -> Tensor:
 
 
 def _lowpass(fs: float) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    """A linear-phase filter, `(1, 1, n_taps)`; at low rates, where there is nothing to cut, it lets all pass."""
+    """A linear-phase filter, `(n_taps,)`; at low rates, where there is nothing to cut, it lets all pass."""
     n_taps = 2 * round(0.05 * fs) + 1
     taps = firwin(n_taps, EDIT_HZ, fs=fs) if fs > 2 * EDIT_HZ else np.eye(1, n_taps, n_taps // 2)[0]
-    return taps[None, None]
+    return taps
 
 
 def _triangle(most: float) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:

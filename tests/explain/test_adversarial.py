@@ -14,12 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from ecgkit.errors import EcgkitError
-from ecgkit.explain import adversarial
-from ecgkit.explain.adversarial import GANSettings, _blurred, frozen, train_generator
+from ecgkit.explain import adversarial, duel
+from ecgkit.explain.adversarial import GANSettings, frozen, train_generator
 from ecgkit.explain.conditions import MOST_LOGIT
 from ecgkit.explain.windows import Windows, cut_windows
 from ecgkit.models.discriminator import Discriminator
 from ecgkit.models.generator import Generator
+from ecgkit.transforms.lowpass import filtered, gaussian
 from tests.explain.gan_helpers import FS, NAMES, TINY, Heights, dataset, same
 
 SHORT = replace(TINY, steps=8, batch_size=4)
@@ -36,7 +37,7 @@ def train(windows: Windows, settings: GANSettings = SHORT, classifiers: Sequence
 
 
 def test_it_learns_to_follow_the_wish(windows: Windows, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(adversarial, "ROW", 20)
+    monkeypatch.setattr(duel, "ROW", 20)
     generator, discriminator, history = train(windows, TINY)
     assert history["step"].tolist() == [20, 40, 60]
     assert list(history) == ["step", "reach", "keep", "edit", "shift", "cycle", "real", "fake", "correlation"]
@@ -64,7 +65,7 @@ class Stopped(Exception):
 
 def test_a_killed_run_ends_in_the_same_weights(windows: Windows, tmp_path: Path,
                                                monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(adversarial, "ROW", 3)
+    monkeypatch.setattr(duel, "ROW", 3)
     whole, its_critic, history = train(windows)
     once = adversarial._State._one
 
@@ -157,9 +158,10 @@ def test_a_blur_halves_the_power_at_its_cutoff_and_keeps_the_mean() -> None:
     t = torch.arange(1000) / 100
     for cutoff in (12.0, 18.0):
         wave = torch.sin(2 * torch.pi * cutoff * t).expand(1, 12, -1)
-        kept = _blurred(wave, cutoff, 100.0)[..., 50:-50].square().mean() / wave.square().mean()
+        kept = filtered(wave, gaussian(cutoff, 100.0, sigmas=3))[..., 50:-50].square().mean() / wave.square().mean()
         assert float(kept) == pytest.approx(0.5, rel=0.02)
-    torch.testing.assert_close(_blurred(torch.full((1, 12, 50), 0.7), 12.0, 100.0), torch.full((1, 12, 50), 0.7))
+    level = torch.full((1, 12, 50), 0.7)
+    torch.testing.assert_close(filtered(level, gaussian(12.0, 100.0, sigmas=3)), level)
 
 
 def test_frozen_is_in_eval_mode_and_learns_nothing() -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ecgkit.errors import EcgkitError
-from ecgkit.explain import style_training
+from ecgkit.explain import duel, style_training
 from ecgkit.explain.style_training import StyleSettings, divergence, spectral_distance, train_style, variety
 from ecgkit.models.style import StyleNet
 from tests.explain.style_helpers import TINY, drawn_beats, tall
@@ -46,7 +46,7 @@ def test_variety_is_a_share_of_the_real_ones() -> None:
 
 
 def test_a_killed_run_ends_in_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(style_training, "ROW", 5)
+    monkeypatch.setattr(duel, "ROW", 5)
     whole, history = train()
     steps = style_training._State.train_some
 

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
-from torch.nn.functional import conv1d, pad
 
 from ecgkit.errors import EcgkitError
 from ecgkit.explain.baselines.search import Aim, descend, in_batches
 from ecgkit.explain.results import Counterfactuals
+from ecgkit.transforms.lowpass import filtered, gaussian
 
 #: A smoothed edit has half of its power left here, and a hundredth at 25 Hz.
 SMOOTH_HZ = 10.0
@@ -154,18 +154,3 @@ def _miss(aim: Aim, rows: Tensor, logits: Tensor) -> Tensor:
 def unit(x: Tensor) -> Tensor:
     """Each of `(n, 12, sig_len)` divided by its L2 norm; nothing where there is nothing."""
     return x / x.norm(dim=(1, 2), keepdim=True).clamp_min(1e-20)
-
-
-def gaussian(cutoff: float, fs: float) -> Tensor:
-    """Taps of a low-pass without ripples that halves the power at `cutoff` Hz."""
-    sigma = fs * math.sqrt(math.log(2)) / (2 * math.pi * cutoff)
-    reach = max(1, math.ceil(4 * sigma))
-    taps = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / sigma) ** 2)
-    return taps / taps.sum()
-
-
-def filtered(x: Tensor, taps: Tensor) -> Tensor:
-    """`(n, 12, sig_len)` through a filter of an odd number of taps; beyond its ends it goes on as it ended."""
-    reach = len(taps) // 2
-    padded = pad(x, (reach, reach), mode="replicate").flatten(0, 1)[:, None]
-    return conv1d(padded, taps[None, None])[:, 0].unflatten(0, x.shape[:2])
