@@ -24,6 +24,9 @@ from ecgkit.physiology import delineate, median_beats
 from ecgkit.progress import track
 from ecgkit.simulator import Waves
 
+#: Coalitions of Kernel SHAP; with fewer, the regression on so many players is not determined.
+LEAST_COALITIONS = 100
+
 
 @dataclass(frozen=True)
 class _Ask:
@@ -106,6 +109,9 @@ def _guided_grad_cam(ask: _Ask, rows: slice) -> Tensor:
 def _kernel_shap(ask: _Ask, rows: slice, *, n_samples: int = 512) -> Tensor:
     from shap import KernelExplainer
 
+    if n_samples < LEAST_COALITIONS:
+        raise EcgkitError(f"kernel-shap: n_samples={n_samples}; give {LEAST_COALITIONS} at least, or its regression on "
+                          f"{N_PLAYERS} players is not determined")
     x, other, mask = ask.x[rows], _given(ask.replaced)[rows], player_mask(_given(ask.parts)[rows])[0]
     players = np.unique(mask[mask < N_PLAYERS])  # a heart without P waves has fewer
     if not len(players):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +15,6 @@ import pandas as pd
 from numpy.typing import NDArray
 from torch import nn
 
-from ecgkit.errors import EcgkitError
 from ecgkit.evaluation.checks import ratio
 from ecgkit.explain.attribution import attribute, completeness_error
 from ecgkit.explain.cardiology import cardiology_cells
@@ -27,7 +25,6 @@ from ecgkit.explain.scoring import localisation
 from ecgkit.explain.scoring.perturbation import deletion, infidelity, insertion
 from ecgkit.explain.scoring.stability import consistency, max_sensitivity, randomisation
 from ecgkit.models.classifier import Classifier
-from ecgkit.models.weights import load_classifier
 from ecgkit.progress import track
 
 #: Maps of no model, by `ecgkit.explain.reference_maps`.
@@ -38,39 +35,8 @@ NOISE_MV, N_NOISES = 0.02, 3
 N_BOXES = 16
 #: ECGs that are mapped before their maps are summed up and forgotten.
 _CHUNK = 256
-#: Which kinds of classifier (`ecgkit.explain.panel.KINDS`) the study takes.
-_KINDS = ("trained", "retrained", "random", "shuffled")
 #: From a classifier and cases to maps `(n, 12, sig_len)`.
 Method = Callable[[nn.Module, Cases], NDArray[np.float32]]
-
-
-def classifiers_in(folder: str | Path, source: str, task: str) -> dict[str, Classifier]:
-    """The classifiers that a study of counterfactuals trained on one source and task, by kind.
-
-    Parameters
-    ----------
-    folder : path
-        With `about.json` and `classifier.safetensors` of its only run, or a subfolder with these for each of its runs.
-
-    Returns
-    -------
-    dict
-        "trained" first, then those of "retrained", "random" and "shuffled" that there are.
-
-    Raises
-    ------
-    EcgkitError
-        Where no trained one is there.
-    """
-    found: dict[str, Path] = {}
-    for path in [*Path(folder).glob("about.json"), *sorted(Path(folder).glob("*/about.json"))]:
-        about = json.loads(path.read_text(encoding="utf-8"))
-        if (about["source"], about["task"], about["method"]) == (source, task, "gan"):
-            found.setdefault(about["kind"], path.with_name("classifier.safetensors"))
-    if "trained" not in found:
-        raise EcgkitError(f"{folder}: no run of kind trained and method gan for {source}, task {task}; run "
-                          "09_counterfactuals first")
-    return {kind: load_classifier(found[kind]) for kind in _KINDS if kind in found}
 
 
 def methods(names: Sequence[str], *, seed: int = 0, options: Mapping[str, Mapping[str, Any]] | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -28,7 +27,6 @@ from ecgkit.explain.scoring.quac import quac
 from ecgkit.explain.scoring.reach import outcomes
 from ecgkit.explain.scoring.stability import consistency
 from ecgkit.models.classifier import Classifier
-from ecgkit.models.weights import load_classifier
 from ecgkit.physiology import delineate
 from ecgkit.training.loop import Schedule
 
@@ -39,38 +37,6 @@ BASELINES = {
 }
 #: Real normal ECGs that attributions start from.
 _BACKGROUND = 64
-
-
-def explainers_in(folder: str | Path, source: str, task: str) -> dict[str, CounterfactualGAN]:
-    """The generators that 09_counterfactuals trained on one source and task.
-
-    Parameters
-    ----------
-    folder : path
-        With the results of the only run, or a subfolder for each.
-
-    Returns
-    -------
-    dict
-        By kind for method "gan" ("trained", "retrained", "shuffled", ...), and "cyclegan" where there is one.
-
-    Raises
-    ------
-    EcgkitError
-        Where no trained one is there.
-    """
-    found = {}
-    for path in [*Path(folder).glob("about.json"), *sorted(Path(folder).glob("*/about.json"))]:
-        about = json.loads(path.read_text(encoding="utf-8"))
-        if (about["source"], about["task"]) != (source, task):
-            continue
-        name = about["kind"] if about["method"] == "gan" else about["method"]
-        found[name] = CounterfactualGAN.restored(path.with_name("explainer.safetensors"),
-                                                 load_classifier(path.with_name("classifier.safetensors")))
-    if "trained" not in found:
-        raise EcgkitError(f"{folder}: no run of kind trained and method gan for {source}, task {task}; run "
-                          "09_counterfactuals first")
-    return found
 
 
 def baselines(names: Sequence[str], classifier: Classifier, train: ECGDataset, *, epochs: int = 10, seed: int = 0,

@@ -262,6 +262,7 @@ def test_an_ecg_without_waves_has_no_players():
     ({"x": X[0]}, r"ECGs of shape \(12, 400\)"),
     ({"method": "saliency", "n_steps": 3}, "saliency has no option 'n_steps'; it has none"),
     ({"method": "smoothgrad", "n_steps": 3}, "it has n_samples, stdev"),
+    ({"method": "kernel-shap", "n_samples": 99}, "kernel-shap: n_samples=99; give 100 at least"),
     ({"method": "kernel-shap", "waves": only(0)}, "waves of 1 ECGs for 3"),
     ({"method": "kernel-shap", "model": Linear(), "waves": None}, "needs the waves: give waves .* or fs"),
     ({"method": "grad-cam", "model": Linear()}, "Linear has no convolution over time"),

@@ -1,6 +1,5 @@
 """The study of attributions on a tiny classifier: which ECGs are asked about, and what is said of their maps."""
 
-import json
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +15,6 @@ from ecgkit.explain.cardiology import cardiology_cells
 from ecgkit.explain.cases import cases_of, truth_of
 from ecgkit.explain.players import player_sums
 from ecgkit.explain.results import classify
-from ecgkit.models.weights import save_classifier
 from ecgkit.training.supervised import SupervisedSettings, new_classifier
 
 DATA = synthetic.load(24, seconds=4, task="class")
@@ -125,22 +123,3 @@ def test_every_map_is_examined_and_kept(tmp_path, monkeypatch):
     assert again.drop(columns="ms").round(6).equals(values.drop(columns="ms").round(6))
     with pytest.raises(TypeError):
         study.examine(chosen, panel | {"random": network(3)}, few, n_sensitive=1, folder=tmp_path)
-
-
-def write_run(folder, model, **about):
-    folder.mkdir()
-    save_classifier(model, folder / "classifier.safetensors", {})
-    (folder / "about.json").write_text(json.dumps({"source": "synthetic", "task": "class", "method": "gan", **about}))
-
-
-def test_classifiers_are_found_by_what_they_are(tmp_path):
-    write_run(tmp_path / "a", network(1), kind="random")
-    write_run(tmp_path / "b", MODEL, kind="trained")
-    write_run(tmp_path / "c", network(2), kind="trained", source="ptbxl")
-    write_run(tmp_path / "d", network(2), kind="shortcut")
-    found = study.classifiers_in(tmp_path, "synthetic", "class")
-    assert list(found) == ["trained", "random"]
-    np.testing.assert_allclose(classify(found["trained"], DATA.signals[:2]), classify(MODEL, DATA.signals[:2]))
-    with pytest.raises(EcgkitError, match="no run of kind trained and method gan for ptbxl, task superclass"):
-        study.classifiers_in(tmp_path, "ptbxl", "superclass")
-    assert list(study.classifiers_in(tmp_path / "b", "synthetic", "class")) == ["trained"]

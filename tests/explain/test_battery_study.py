@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,7 +10,7 @@ import torch
 import ecgkit
 from ecgkit.errors import EcgkitError
 from ecgkit.explain.battery import Answers, Bench
-from ecgkit.explain.battery_study import BASELINES, attack_like, baselines, explainers_in
+from ecgkit.explain.battery_study import BASELINES, attack_like, baselines
 from ecgkit.models import Classifier, build_encoder, pretrained
 
 
@@ -27,14 +24,6 @@ def classifier(data: ecgkit.ECGDataset) -> Classifier:
     torch.manual_seed(0)
     encoder = build_encoder("xresnet1d18", widths=(8, 8, 8, 8))
     return Classifier(encoder, data.label_names, fs=100.0, crop_len=250).eval()
-
-
-def test_no_trained_run_is_one_line(tmp_path: Path) -> None:
-    (tmp_path / "other").mkdir()
-    (tmp_path / "other" / "about.json").write_text(json.dumps({"source": "ptbxl", "task": "superclass", "kind": "x",
-                                                               "method": "gan"}))
-    with pytest.raises(EcgkitError, match="no run of kind trained and method gan for synthetic"):
-        explainers_in(tmp_path, "synthetic", "superclass")
 
 
 def test_baselines_come_by_their_printed_names(data: ecgkit.ECGDataset, classifier: Classifier) -> None:
