@@ -17,7 +17,6 @@ from torch.optim.swa_utils import AveragedModel
 
 from ecgkit.explain.conditions import (
     clipped,
-    discriminator_condition,
     generator_condition,
     kept_labels,
     typical_logits,
@@ -32,6 +31,7 @@ from ecgkit.explain.objective import (
     warp_loss,
 )
 from ecgkit.explain.windows import Windows
+from ecgkit.explain.wishes import Wishes, draw_wishes
 from ecgkit.models.discriminator import Discriminator
 from ecgkit.models.generator import Edited, Generator
 from ecgkit.training.checkpoint import run_file
@@ -48,7 +48,10 @@ class GANSettings:
     seconds : float
         Length of the training windows.
     steps : int
-        Of the generator and of the discriminator each.
+        Of the generator.
+    discriminator_steps : int
+        Of the discriminator to each of the generator's, every time with other ECGs and wishes: a discriminator that
+        lags behind lets through what a new one sees at once.
     batch_size : int
     learning_rate, discriminator_rate : float
         Adam's, with betas 0 and 0.99; both fall to a tenth over the last half.
@@ -75,11 +78,12 @@ class GANSettings:
 
     seconds: float = 2.5
     steps: int = 6000
+    discriminator_steps: int = 2
     batch_size: int = 16
     learning_rate: float = 5e-4
-    discriminator_rate: float = 4e-4
+    discriminator_rate: float = 1e-3
     extras_every: int = 2
-    penalty: float = 0.2
+    penalty: float = 0.02
     penalty_every: int = 8
     warmup: float = 0.3
     averaging: float = 0.998
@@ -181,19 +185,16 @@ class _State(Duel):
 
     def _one(self, generator: torch.Generator) -> tuple[dict[str, float], Tensor]:
         s, w = self.settings, self.settings.weights
-        which = torch.randint(len(self.windows), (s.batch_size,), generator=generator)
-        x, now = self.windows.batch(which).to(self.device), self.windows.logits[which].to(self.device)
-        label, aim = self._wishes(which, generator)
-        asked = torch.nn.functional.one_hot(label, self.n_labels).bool()
-        wanted = torch.where(asked, aim[:, None], now)
-        noise = torch.randn(2, s.batch_size, s.n_noise, generator=generator).to(self.device)
-        judged = discriminator_condition(label, aim, self.n_labels)
-
-        done = self.generator.edited(x, generator_condition(now, wanted, asked, noise[0]))
+        for _ in range(s.discriminator_steps - 1):
+            other = self._drawn(generator)
+            with torch.no_grad():
+                new = self.generator(other.x, other.condition(0))
+            self._teach(new, other, generator)
+        drawn = self._drawn(generator)
+        x, asked = drawn.x, drawn.asked
+        done = self.generator.edited(x, drawn.condition(0))
         new = done.signals
-        real = self.windows.batch(self.windows.partners(label, aim, generator)).to(self.device)
-        penalty = s.penalty * s.penalty_every if self.step % s.penalty_every == 0 else 0.0
-        scores = self.teach_discriminator(real, new.detach(), judged, penalty)
+        scores = self._teach(new, drawn, generator)
 
         for parameter in self.discriminator.parameters():
             parameter.requires_grad_(False)
@@ -201,15 +202,15 @@ class _State(Duel):
         seen = self._through(new, generator)
         logits = member(seen)
         # A further classifier has an opinion of its own of the ECG as it was: its labels are kept at that.
-        before = now if member is self.classifiers[0] else _quietly(member, x)
-        reach, keep = reach_loss(logits, torch.where(asked, wanted, before), asked, self.kept[label])
-        fooled = -self.discriminator(new, judged).mean()
+        before = drawn.now if member is self.classifiers[0] else _quietly(member, x)
+        reach, keep = reach_loss(logits, torch.where(asked, drawn.wanted, before), asked, self.kept[drawn.label])
+        fooled = -self.discriminator(new, drawn.judged).mean()
         ramp = min(1.0, (self.step + 1) / max(1, s.warmup * s.steps))
         total = w.reach * reach + w.keep * keep + w.adversarial * fooled + w.warp * warp_loss(done) \
             + ramp * edit_loss(done, w)
         told = {"reach": reach, "keep": keep, "edit": done.edit.abs().mean(), "shift": done.shift.abs().mean()}
         if self.step % s.extras_every == 0:
-            cycle, variety = self._extras(x, done, (now, wanted, asked), noise, generator)
+            cycle, variety = self._extras(drawn, done, generator)
             total = total + s.extras_every * (ramp * w.cycle * cycle + w.variety * variety)
             told["cycle"] = cycle
         self.descend("generator", total)
@@ -217,37 +218,28 @@ class _State(Duel):
             parameter.requires_grad_(True)
         self.averaged.update_parameters(self.generator)
         row = {name: float(value.detach()) for name, value in told.items()} | scores
-        obtained = logits.detach().gather(1, label[:, None])[:, 0]
-        return row, torch.stack([clipped(aim), clipped(obtained)]).cpu()
+        obtained = logits.detach().gather(1, drawn.label[:, None])[:, 0]
+        return row, torch.stack([clipped(drawn.aim), clipped(obtained)]).cpu()
 
-    def _extras(self, x: Tensor, done: Edited, wish: tuple[Tensor, Tensor, Tensor], noise: Tensor,
-                generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def _drawn(self, generator: torch.Generator) -> Wishes:
+        s = self.settings
+        return draw_wishes(self.windows, self.ends, s.batch_size, n_noise=s.n_noise, graded=s.graded,
+                           generator=generator, device=self.device)
+
+    def _teach(self, new: Tensor, drawn: Wishes, generator: torch.Generator) -> dict[str, float]:
+        """A step of the discriminator: the answers, and real windows on which the classifier says what was wanted."""
+        s = self.settings
+        alike = self.windows.partners(drawn.label, drawn.aim, generator)
+        penalty = s.penalty * s.penalty_every if self.step % s.penalty_every == 0 else 0.0
+        return self.teach_discriminator(self.windows.batch(alike).to(self.device), new.detach(), drawn.judged, penalty)
+
+    def _extras(self, drawn: Wishes, done: Edited, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """The way back from half of the answers, and how another draw of the other half differs."""
-        half = len(x) // 2
-        now, wanted, asked = wish
-        back = self.generator(self._through(done.signals[:half], generator),
-                              generator_condition(wanted[:half], now[:half], asked[:half], noise[0, :half]))
-        other = self.generator(x[half:], generator_condition(now[half:], wanted[half:], asked[half:], noise[1, half:]))
-        return cycle_loss(back, x[:half]), variety_loss(done.signals[half:], other, done.edit[half:])
-
-    def _wishes(self, which: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """One label for each window and its wanted logit.
-
-        Of three wishes one is what another window has, one anything between the ends, and one an end: the logit that is
-        typical with, or without, the label.
-        """
-        n = len(which)
-        label = torch.randint(self.n_labels, (n,), generator=generator)
-        low, high = self.ends[label].T
-        others = torch.randint(len(self.windows), (n,), generator=generator)
-        as_other = torch.minimum(torch.maximum(self.windows.logits[others, label], low), high)
-        between = low + (high - low) * torch.rand(n, generator=generator)
-        end = torch.where(torch.rand(n, generator=generator) < 0.5, low, high)
-        if not self.settings.graded:
-            return label.to(self.device), end.to(self.device)
-        kind = torch.rand(n, generator=generator)
-        aim = torch.where(kind < 1 / 3, as_other, torch.where(kind < 2 / 3, between, end))
-        return label.to(self.device), aim.to(self.device)
+        half = len(drawn.x) // 2
+        back = self.generator(self._through(done.signals[:half], generator), generator_condition(
+            drawn.wanted[:half], drawn.now[:half], drawn.asked[:half], drawn.noise[0, :half]))
+        other = self.generator(drawn.x[half:], drawn.condition(1)[half:])
+        return cycle_loss(back, drawn.x[:half]), variety_loss(done.signals[half:], other, done.edit[half:])
 
     def _through(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """The signal through a random low-pass (a Gaussian) and with a little noise."""

@@ -36,7 +36,7 @@ from ecgkit.training.checkpoint import weights_digest
 ROUNDS = 3
 #: Of real ECGs, this share scores lower with the discriminator than the limit of what is held for plausible.
 IMPLAUSIBLE_SHARE = 0.01
-#: Windows that the limit is found on.
+#: Windows by which the ECGs are drawn that the limit is found on.
 _ASKED_FOR_LIMIT = 512
 _BATCH = 64
 
@@ -113,7 +113,7 @@ class CounterfactualGAN:
         if data.fs != self.fs:
             raise EcgkitError(f"{data.name} has {data.fs:g} Hz, the classifier expects {self.fs:g}; load it with "
                               f"fs={self.fs:g}")
-        windows = cut_windows(data, self.classifier, round(self.settings.seconds * self.fs))
+        windows = cut_windows(data, self.classifier, self.length)
         run = {"task": "counterfactual", "data": data.fingerprint(), "labels": self.label_names,
                "classifiers": [weights_digest(model) for model in (self.classifier, *self.twins)]}
         self._generator, self._discriminator, self.history = train_generator(
@@ -126,6 +126,11 @@ class CounterfactualGAN:
         self.ends = typical_logits(windows.logits)
         self.limits = self._limits(windows, seed)
         return self
+
+    @property
+    def length(self) -> int:
+        """Samples of the windows that it was trained on."""
+        return round(self.settings.seconds * self.fs)
 
     @property
     def collapsed(self) -> str:
@@ -233,25 +238,31 @@ class CounterfactualGAN:
         return Counterfactuals(found.signals, found.probabilities, valid, reason)
 
     def _scores(self, signals: NDArray[np.float32], place: int, logit: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The discriminator's mean score over time, given the wanted logit of one label, `(n,)`."""
+        """The discriminator's mean score of an ECG's windows, given the wanted logit of one label, `(n,)`."""
         assert self._discriminator is not None
         device = next(self._discriminator.parameters()).device
+        length = min(self.length, signals.shape[-1])
+        places = np.unique(np.linspace(0, signals.shape[-1] - length, -(-signals.shape[-1] // length)).astype(int))
         label = torch.full((len(signals),), place)
         condition = discriminator_condition(label, torch.from_numpy(logit.astype(np.float32)), len(self.label_names))
+        scores = torch.zeros(len(signals), dtype=torch.float64)
         with torch.no_grad():
-            parts = [self._discriminator(torch.from_numpy(signals[start:start + _BATCH]).to(device),
-                                         condition[start:start + _BATCH].to(device)).cpu()
-                     for start in range(0, len(signals), _BATCH)]
-        return torch.cat(parts).double().numpy()
+            for start in range(0, len(signals), _BATCH):
+                some = slice(start, start + _BATCH)
+                x, told = torch.from_numpy(signals[some]).to(device), condition[some].to(device)
+                for at in places:
+                    scores[some] += self._discriminator(x[..., at:at + length], told).cpu().double() / len(places)
+        return scores.numpy()
 
     def _limits(self, windows: Windows, seed: int) -> Tensor:
-        """Score that `IMPLAUSIBLE_SHARE` of real windows miss, `(n_labels, 2)`: without and with each label."""
+        """Score that `IMPLAUSIBLE_SHARE` of real ECGs miss, `(n_labels, 2)`: without and with each label."""
         generator = torch.Generator().manual_seed(seed)
         limits = torch.empty_like(self.ends)
         for place, end in np.ndindex(*limits.shape):
             aim = self.ends[place, end].expand(_ASKED_FOR_LIMIT)
             alike = windows.partners(torch.full((_ASKED_FOR_LIMIT,), place), aim, generator, near=_ASKED_FOR_LIMIT)
-            scores = self._scores(windows.batch(alike).numpy(), place, aim.double().numpy())
+            whole = windows.data.batch(windows.rows[np.unique(alike.numpy())])
+            scores = self._scores(whole, place, np.full(len(whole), float(aim[0])))
             limits[place, end] = float(np.quantile(scores, IMPLAUSIBLE_SHARE))
         return limits
 
@@ -274,7 +285,7 @@ class CounterfactualGAN:
         if self._generator is None or self._discriminator is None or len(twins) < len(self.twins):
             raise EcgkitError("this explainer cannot be saved: call fit(data) first; twins must be ecgkit classifiers")
         about = {"label_names": self.label_names, "fs": self.fs, "n_noise": self.settings.n_noise,
-                 "limits": self.limits.tolist(), "ends": self.ends.tolist(),
+                 "seconds": self.settings.seconds, "limits": self.limits.tolist(), "ends": self.ends.tolist(),
                  "explains": weights_digest(self.classifier)}
         save_explainer(self._generator, self._discriminator, twins, path, about, card)
 
@@ -292,7 +303,7 @@ class CounterfactualGAN:
             raise EcgkitError(f"{path} explains another classifier; give the one that it was trained for")
         twins = [part for name, part in parts.items() if name.startswith("twin")]
         explainer = cls(classifier, twins=twins, label_names=about["label_names"], fs=about["fs"],
-                        settings=GANSettings(n_noise=about["n_noise"]))
+                        settings=GANSettings(n_noise=about["n_noise"], seconds=about["seconds"]))
         generator, discriminator = parts["generator"], parts["discriminator"]
         assert isinstance(generator, Generator)
         assert isinstance(discriminator, Discriminator)

@@ -18,7 +18,7 @@ from ecgkit.transforms.lowpass import filtered
 #: The eight leads of a heart vector.
 _FIELD = independent(DOWER)
 #: The edit has half the amplitude at this frequency and next to none above, so nothing hides where no heart beats.
-EDIT_HZ = 40.0
+EDIT_HZ = 22.0
 #: What is smaller is nothing: mV of the edit, samples of the displacement. So most of an answer is the ECG itself.
 LEAST_MV, LEAST_SHIFT = 0.01, 0.2
 #: The displacement of time is read from features that are this much coarser than the signal.
@@ -201,7 +201,7 @@ def _over_channels(x: Tensor) -> Tensor:
 
 def _lowpass(fs: float) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
     """A linear-phase filter, `(n_taps,)`; at low rates, where there is nothing to cut, it lets all pass."""
-    n_taps = 2 * round(0.05 * fs) + 1
+    n_taps = 2 * round(0.1 * fs) + 1
     taps = firwin(n_taps, EDIT_HZ, fs=fs) if fs > 2 * EDIT_HZ else np.eye(1, n_taps, n_taps // 2)[0]
     return taps
 

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from ecgkit.errors import EcgkitError
 from ecgkit.explain import adversarial, duel
 from ecgkit.explain.adversarial import GANSettings, frozen, train_generator
-from ecgkit.explain.conditions import MOST_LOGIT
 from ecgkit.explain.windows import Windows, cut_windows
 from ecgkit.models.discriminator import Discriminator
 from ecgkit.models.generator import Generator
@@ -136,13 +135,19 @@ def test_all_classifiers_are_asked_in_turns_and_none_is_taught(windows: Windows)
     assert first.gain.requires_grad, "the caller's own is left as it was"
 
 
-def test_wishes_lie_within_reach_and_the_discriminator_reads_them(windows: Windows) -> None:
-    state = adversarial._State(windows, [Heights()], SHORT, NAMES, FS, 0, "cpu")
-    label, aim = state._wishes(torch.zeros(4000, dtype=torch.long), torch.Generator().manual_seed(0))
-    assert set(label.tolist()) == {0, 1}
-    assert float(aim.abs().max()) <= MOST_LOGIT
-    assert float(aim.mean()) == pytest.approx(0, abs=0.15)
-    assert float((aim > 2).float().mean()) > 0.15
+def test_the_discriminator_sees_other_answers_at_every_step(windows: Windows, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Tensor] = []
+    taught = adversarial._State.teach_discriminator
+
+    def told(self: adversarial._State, real: Tensor, fake: Tensor, *rest: Any) -> dict[str, float]:
+        seen.append(fake)
+        return taught(self, real, fake, *rest)
+
+    monkeypatch.setattr(adversarial._State, "teach_discriminator", told)
+    train(windows, replace(SHORT, steps=2, discriminator_steps=3))
+    assert len(seen) == 6
+    assert not any(torch.equal(a, b) for k, a in enumerate(seen) for b in seen[:k])
+    assert not any(each.requires_grad for each in seen)
 
 
 def test_rates_fall_to_a_tenth_over_the_last_half(windows: Windows) -> None:

@@ -1,4 +1,4 @@
-"""Tests of the discriminator: what it hears, that it judges each ECG alone, and that length plays no part."""
+"""Tests of the discriminator: what it hears, that it judges each ECG alone, and that nothing drowns in length."""
 
 from __future__ import annotations
 
@@ -28,14 +28,33 @@ def test_one_score_for_each_ecg(n: int) -> None:
     assert scores(drawn(), noise(n)).shape == (n,)
 
 
-def test_a_score_is_a_mean_over_time() -> None:
-    # Of n whole periods, n times the score is a line in n: both borders add the same each time.
-    period = noise(1, 64)
-    total = [n * float(scores(drawn(), period.repeat(1, 1, n))) for n in (2, 3, 4, 8)]
-    step = total[1] - total[0]
-    assert abs(step) > 1e-3
-    assert total[2] - total[1] == pytest.approx(step, rel=1e-3)
-    assert total[3] - total[0] == pytest.approx(6 * step, rel=1e-3)
+def test_when_something_happens_is_not_judged() -> None:
+    quiet = torch.zeros(3, 12, 128)
+    for row, at in enumerate((32, 48, 64)):
+        quiet[row, :, at:at + 8] = torch.hann_window(8)
+    torch.testing.assert_close(*scores(drawn(), quiet)[[0, 1]])
+    torch.testing.assert_close(*scores(drawn(), quiet)[[0, 2]])
+
+
+def test_a_single_event_is_not_drowned_by_length() -> None:
+    # The mean over time fades with the length, the maximum does not.
+    told = []
+    for sig_len in (128, 4096):
+        x = torch.zeros(2, 12, sig_len)
+        x[1, :, 40:48] = 0.5
+        told.append(float(scores(drawn(), x).diff().abs()))
+    assert told[1] > 0.1 * told[0]
+
+
+def test_it_looks_at_signal_slope_and_curvature_at_the_full_rate() -> None:
+    model, seen = drawn(), []
+    model.levels[0].register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    ramp = (torch.arange(64.0) / 64).square().expand(1, 12, -1)
+    scores(model, ramp)
+    signal, slope, bend = seen[0].chunk(3, dim=1)
+    assert signal.shape == (1, 8, 64)
+    torch.testing.assert_close(slope[..., 1:], 2 * signal.diff(dim=-1))
+    torch.testing.assert_close(bend[..., 2:], 4 * signal.diff(dim=-1).diff(dim=-1))
 
 
 def test_the_condition_is_projected_on_the_features() -> None:
@@ -43,7 +62,7 @@ def test_the_condition_is_projected_on_the_features() -> None:
     heard = scores(model, x, c) - scores(model, x, 0 * c)
     assert float(heard.abs().min()) > 0
     louder = model.project(c) - model.project(0 * c)
-    assert louder.shape == (3, 8)
+    assert louder.shape == (3, 16), "means and maxima"
 
 
 @pytest.mark.parametrize("n", [3, 8, 16])

@@ -1,0 +1,89 @@
+"""What a training step asks of a generator: windows, one label of each, and the logit that is wanted of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from ecgkit.explain.conditions import discriminator_condition, generator_condition
+from ecgkit.explain.windows import Windows
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """Windows and what is asked of them.
+
+    Parameters
+    ----------
+    x : Tensor, shape (batch, 12, length)
+        mV.
+    now : Tensor, shape (batch, n_labels)
+        Logits of the classifier that is explained.
+    label, aim : Tensor, shape (batch,)
+        The asked label and its wanted logit.
+    noise : Tensor, shape (2, batch, n_noise)
+        Random numbers of two answers.
+    """
+
+    x: Tensor
+    now: Tensor
+    label: Tensor
+    aim: Tensor
+    noise: Tensor
+
+    @property
+    def asked(self) -> Tensor:
+        """Which label is asked for, `(batch, n_labels)`."""
+        return one_hot(self.label, self.now.shape[1]).bool()
+
+    @property
+    def wanted(self) -> Tensor:
+        """All logits as they are wanted, `(batch, n_labels)`."""
+        return torch.where(self.asked, self.aim[:, None], self.now)
+
+    @property
+    def judged(self) -> Tensor:
+        """What the discriminator is told."""
+        return discriminator_condition(self.label, self.aim, self.now.shape[1])
+
+    def condition(self, draw: int) -> Tensor:
+        """What the generator is told for the first or the second answer."""
+        return generator_condition(self.now, self.wanted, self.asked, self.noise[draw])
+
+
+def draw_wishes(windows: Windows, ends: Tensor, n: int, *, n_noise: int, graded: bool, generator: torch.Generator,
+                device: str = "cpu") -> Wishes:
+    """Draw windows and a wish for each.
+
+    Of three wishes one is what another window has, one anything between the ends, and one an end.
+
+    Parameters
+    ----------
+    windows : Windows
+    ends : Tensor, shape (n_labels, 2)
+        The logits that are typical without, and with, each label.
+    n : int
+        Windows.
+    n_noise : int
+        Random numbers of an answer.
+    graded : bool
+        Otherwise only ends are wished for.
+    generator : Generator
+    device : str
+    """
+    which = torch.randint(len(windows), (n,), generator=generator)
+    x, now = windows.batch(which), windows.logits[which]
+    label = torch.randint(len(ends), (n,), generator=generator)
+    low, high = ends[label].T
+    others = torch.randint(len(windows), (n,), generator=generator)
+    as_other = torch.minimum(torch.maximum(windows.logits[others, label], low), high)
+    between = low + (high - low) * torch.rand(n, generator=generator)
+    aim = torch.where(torch.rand(n, generator=generator) < 0.5, low, high)
+    if graded:
+        kind = torch.rand(n, generator=generator)
+        aim = torch.where(kind < 1 / 3, as_other, torch.where(kind < 2 / 3, between, aim))
+    noise = torch.randn(2, n, n_noise, generator=generator)
+    return Wishes(*(each.to(device) for each in (x, now, label, aim, noise)))
