@@ -70,7 +70,7 @@ class GANSettings:
     n_noise : int
         Random numbers that the generator gets, for several answers.
     graded : bool
-        Whether any probability is wished for in training; otherwise the two ends only.
+        Whether any probability is wished for in training; otherwise every wish turns a label.
     weights : Weights
     generator, discriminator : dict
         Options of `Generator` and `Discriminator`.

@@ -176,7 +176,20 @@ class CounterfactualGAN:
             noise = np.zeros((len(x), self.settings.n_noise), dtype=np.float32)
         now = classify(self.classifier, x)
         wishes = wanted_logits(target, self.label_names, len(x))
-        aims = {k: self._first_aim(k, logit) for k, logit in wishes.items()}
+        found = self._corrected(x, now, wishes, {k: self._first_aim(k, logit) for k, logit in wishes.items()}, noise)
+        left = np.flatnonzero(~found.valid)
+        if len(left):
+            # What is typical may be too far from this ECG to be drawn; the wish itself asks for less.
+            plain = {k: logit[left] for k, logit in wishes.items()}
+            milder = self._corrected(x[left], now[left], plain, {k: logit.copy() for k, logit in plain.items()},
+                                     noise[left])
+            found = _with(found, left[milder.valid], milder.rows(milder.valid))
+        return found
+
+    def _corrected(self, x: NDArray[np.float32], now: NDArray[np.float64], wishes: Mapping[int, NDArray[np.float64]],
+                   aims: Mapping[int, NDArray[np.float64]], noise: NDArray[np.float32]) -> Counterfactuals:
+        """Answers to aims (logits), put again until the wishes (logits) are reached; the doubtful ones not valid."""
+        target = {self.label_names[k]: probability(logit) for k, logit in wishes.items()}
         best = assessed(x.copy(), now, target, self.label_names)
         for _ in range(ROUNDS):
             left = np.flatnonzero(~best.valid)
@@ -184,11 +197,11 @@ class CounterfactualGAN:
                 break
             signals = self._generate(x[left], now[left], {k: aim[left] for k, aim in aims.items()}, noise[left])
             logits = classify(self.classifier, signals)
-            part = {self.label_names[k]: probability(logit[left]) for k, logit in wishes.items()}
+            part = {name: p[left] for name, p in target.items()}
             best = _with(best, left, assessed(signals, logits, part, self.label_names))
             for k, aim in aims.items():
                 aim[left] += wishes[k][left] - logits[:, k]
-        return self._doubted(best, x, target)
+        return self._doubted(best, x, wishes)
 
     def several(self, x: NDArray[np.float32], target: Mapping[str, Any], n: int = 3, seed: int = 0) -> \
             list[Counterfactuals]:
@@ -219,11 +232,12 @@ class CounterfactualGAN:
                      for start in range(0, len(x), _BATCH)]
         return torch.cat(parts).numpy()
 
-    def _doubted(self, found: Counterfactuals, x: NDArray[np.float32], target: Mapping[str, Any]) -> Counterfactuals:
+    def _doubted(self, found: Counterfactuals, x: NDArray[np.float32],
+                 wishes: Mapping[int, NDArray[np.float64]]) -> Counterfactuals:
         """The same without those that look like no real ECG, or that a twin does not follow."""
         valid, reason = found.valid.copy(), found.reason.copy()
         changed = np.abs(found.signals - x).max(axis=(1, 2)) > 0
-        for place, logit in wanted_logits(target, self.label_names, len(x)).items():
+        for place, logit in wishes.items():
             label = self.label_names[place]
             score = self._scores(found.signals, place, self._first_aim(place, logit))
             limit = self.limits[place].double().numpy()[(logit > 0).astype(int)]

@@ -43,6 +43,10 @@ class Counterfactuals:
     def __len__(self) -> int:
         return len(self.signals)
 
+    def rows(self, which: NDArray[Any]) -> Counterfactuals:
+        """Some of them, by place or by mask."""
+        return Counterfactuals(*(values[which] for values in vars(self).values()))
+
 
 class Explainer(Protocol):
     """Anything that answers "what would this ECG look like if the classifier said so"."""

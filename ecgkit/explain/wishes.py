@@ -58,7 +58,9 @@ def draw_wishes(windows: Windows, ends: Tensor, n: int, *, n_noise: int, graded:
                 device: str = "cpu") -> Wishes:
     """Draw windows and a wish for each.
 
-    Of three wishes one is what another window has, one anything between the ends, and one an end.
+    Half of the wishes are about a label that the classifier gives the window, the others about any: of many labels, a
+    window has few, and asking for the absence of what is absent teaches nothing. Of three wishes at least two turn the
+    label; the others ask for anything between the ends, or for what another window has.
 
     Parameters
     ----------
@@ -70,20 +72,24 @@ def draw_wishes(windows: Windows, ends: Tensor, n: int, *, n_noise: int, graded:
     n_noise : int
         Random numbers of an answer.
     graded : bool
-        Otherwise only ends are wished for.
+        Otherwise every wish turns the label.
     generator : Generator
     device : str
     """
     which = torch.randint(len(windows), (n,), generator=generator)
     x, now = windows.batch(which), windows.logits[which]
-    label = torch.randint(len(ends), (n,), generator=generator)
+    given = (now > 0).float()
+    given[given.sum(dim=1) == 0] = 1.0
+    own = torch.multinomial(given, 1, generator=generator)[:, 0]
+    any_one = torch.randint(len(ends), (n,), generator=generator)
+    label = torch.where(torch.rand(n, generator=generator) < 0.5, own, any_one)
     low, high = ends[label].T
-    others = torch.randint(len(windows), (n,), generator=generator)
-    as_other = torch.minimum(torch.maximum(windows.logits[others, label], low), high)
-    between = low + (high - low) * torch.rand(n, generator=generator)
-    aim = torch.where(torch.rand(n, generator=generator) < 0.5, low, high)
+    aim = torch.where(now.gather(1, label[:, None])[:, 0] > 0, low, high)
     if graded:
+        others = torch.randint(len(windows), (n,), generator=generator)
+        as_other = torch.minimum(torch.maximum(windows.logits[others, label], low), high)
+        between = low + (high - low) * torch.rand(n, generator=generator)
         kind = torch.rand(n, generator=generator)
-        aim = torch.where(kind < 1 / 3, as_other, torch.where(kind < 2 / 3, between, aim))
+        aim = torch.where(kind < 1 / 6, as_other, torch.where(kind < 1 / 3, between, aim))
     noise = torch.randn(2, n, n_noise, generator=generator)
     return Wishes(*(each.to(device) for each in (x, now, label, aim, noise)))

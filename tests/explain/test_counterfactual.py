@@ -17,7 +17,7 @@ from torch import nn
 
 from ecgkit.errors import EcgkitError
 from ecgkit.explain.counterfactual import CounterfactualGAN
-from ecgkit.explain.results import classify
+from ecgkit.explain.results import Counterfactuals, classify
 from ecgkit.explain.scoring.reach import outcomes
 from ecgkit.models import Classifier, build_encoder
 from tests.explain.gan_helpers import FS, NAMES, TINY, V5, Heights, dataset, same, signals
@@ -97,6 +97,25 @@ def test_implausible_answers_are_not_given_with_the_reason(explainer: Counterfac
     assert all(why.startswith("not reached") for why in doubted.reason[~plain.valid])
     assert set(outcomes(doubted)[plain.valid]) == {"abstained"}
     np.testing.assert_array_equal(doubted.signals, plain.signals)
+
+
+def test_where_the_typical_is_not_plausible_the_wish_itself_is_asked_for(
+        explainer: CounterfactualGAN, x: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch) -> None:
+    aims: list[NDArray[np.float64]] = []
+    corrected = CounterfactualGAN._corrected
+
+    def told(self: CounterfactualGAN, *given: Any) -> Counterfactuals:
+        aims.append(given[3][0].copy())
+        found = corrected(self, *given)
+        plausible = np.arange(len(found)) < 2 if len(aims) == 1 else np.arange(len(found)) != 3
+        return replace(found, valid=plausible, reason=np.where(plausible, "", f"doubted {len(aims)}"))
+
+    monkeypatch.setattr(CounterfactualGAN, "_corrected", told)
+    with with_(explainer, ends=torch.tensor([[-5.0, 5.0], [-5.0, 5.0]])):
+        found = explainer(x, {"A": 0.95})
+    np.testing.assert_allclose(aims[0], 5.0)
+    np.testing.assert_allclose(aims[1], np.full(len(x) - 2, np.log(19)))
+    assert found.reason.tolist() == [""] * 5 + ["doubted 1"] + [""] * 6, "the first answer stays where no other is given"
 
 
 def test_what_a_twin_does_not_follow_is_not_given(explainer: CounterfactualGAN, x: NDArray[np.float32]) -> None:
