@@ -115,7 +115,7 @@ def test_where_the_typical_is_not_plausible_the_wish_itself_is_asked_for(
         found = explainer(x, {"A": 0.95})
     np.testing.assert_allclose(aims[0], 5.0)
     np.testing.assert_allclose(aims[1], np.full(len(x) - 2, np.log(19)))
-    assert found.reason.tolist() == [""] * 5 + ["doubted 1"] + [""] * 6, "the first answer stays where no other is given"
+    assert found.reason.tolist() == [""] * 5 + ["doubted 1"] + [""] * 6, "else the first stays"
 
 
 def test_what_a_twin_does_not_follow_is_not_given(explainer: CounterfactualGAN, x: NDArray[np.float32]) -> None:
