@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from ecgkit.datasets.base import ECGDataset
 from ecgkit.errors import EcgkitError
@@ -24,7 +24,7 @@ from ecgkit.explain.conditions import (
     wanted_logits,
 )
 from ecgkit.explain.results import Counterfactuals, assessed, classify, probability
-from ecgkit.explain.windows import Windows, cut_windows
+from ecgkit.explain.windows import cut_windows
 from ecgkit.leads import N_LEADS
 from ecgkit.models.classifier import Classifier
 from ecgkit.models.discriminator import Discriminator
@@ -36,8 +36,8 @@ from ecgkit.training.checkpoint import weights_digest
 ROUNDS = 3
 #: Of real ECGs, this share scores lower with the discriminator than the limit of what is held for plausible.
 IMPLAUSIBLE_SHARE = 0.01
-#: Windows by which the ECGs are drawn that the limit is found on.
-_ASKED_FOR_LIMIT = 512
+#: Real ECGs that the limit is found on, at most.
+_ASKED_FOR_LIMIT = 1000
 _BATCH = 64
 
 
@@ -81,7 +81,7 @@ class CounterfactualGAN:
         self.label_names, self.fs = tuple(names), float(rate)
         self.settings = settings or GANSettings()
         self.history = pd.DataFrame()
-        self.limits = torch.full((len(self.label_names), 2), -torch.inf)
+        self.limit = -float("inf")
         self.ends = torch.zeros(len(self.label_names), 2)
         self._generator: Generator | None = None
         self._discriminator: Discriminator | None = None
@@ -124,7 +124,8 @@ class CounterfactualGAN:
         for model in (self._generator, self._discriminator, *self.twins):
             _as_kept(model)
         self.ends = typical_logits(windows.logits)
-        self.limits = self._limits(windows, seed)
+        some = np.unique(np.linspace(0, len(data) - 1, min(len(data), _ASKED_FOR_LIMIT)).astype(np.intp))
+        self.limit = float(np.quantile(self._realism(data.batch(some)), IMPLAUSIBLE_SHARE))
         return self
 
     @property
@@ -237,12 +238,12 @@ class CounterfactualGAN:
         """The same without those that look like no real ECG, or that a twin does not follow."""
         valid, reason = found.valid.copy(), found.reason.copy()
         changed = np.abs(found.signals - x).max(axis=(1, 2)) > 0
+        unreal = valid & changed
+        if unreal.any():
+            unreal[unreal] = self._realism(found.signals[unreal]) < self.limit
+        valid[unreal], reason[unreal] = False, "not plausible: it looks less real than 99 of 100 real ECGs"
         for place, logit in wishes.items():
             label = self.label_names[place]
-            score = self._scores(found.signals, place, self._first_aim(place, logit))
-            limit = self.limits[place].double().numpy()[(logit > 0).astype(int)]
-            for row in np.flatnonzero(valid & changed & (score < limit)):
-                valid[row], reason[row] = False, "not plausible: it looks less real than 99 of 100 real ECGs"
             for twin in self.twins:
                 side = classify(twin, found.signals)[:, place] > 0
                 wrong = valid & changed & (side != (logit > 0)) & (np.abs(logit) > 1)
@@ -251,34 +252,23 @@ class CounterfactualGAN:
                     reason[row] = f"not general: another network trained on the same ECGs does not follow ({label})"
         return Counterfactuals(found.signals, found.probabilities, valid, reason)
 
-    def _scores(self, signals: NDArray[np.float32], place: int, logit: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The discriminator's mean score of an ECG's windows, given the wanted logit of one label, `(n,)`."""
+    def _realism(self, signals: NDArray[np.float32]) -> NDArray[np.float64]:
+        """How real an ECG looks, of whatever kind suits it best, `(n,)`.
+
+        The discriminator's mean score over the ECG's windows, against what is typical with, and without, each label.
+        """
         assert self._discriminator is not None
-        device = next(self._discriminator.parameters()).device
+        device, n_labels = next(self._discriminator.parameters()).device, len(self.label_names)
+        kinds = discriminator_condition(torch.arange(n_labels).repeat_interleave(2), self.ends.flatten(), n_labels)
         length = min(self.length, signals.shape[-1])
         places = np.unique(np.linspace(0, signals.shape[-1] - length, -(-signals.shape[-1] // length)).astype(int))
-        label = torch.full((len(signals),), place)
-        condition = discriminator_condition(label, torch.from_numpy(logit.astype(np.float32)), len(self.label_names))
-        scores = torch.zeros(len(signals), dtype=torch.float64)
+        scores = []
         with torch.no_grad():
             for start in range(0, len(signals), _BATCH):
-                some = slice(start, start + _BATCH)
-                x, told = torch.from_numpy(signals[some]).to(device), condition[some].to(device)
-                for at in places:
-                    scores[some] += self._discriminator(x[..., at:at + length], told).cpu().double() / len(places)
-        return scores.numpy()
-
-    def _limits(self, windows: Windows, seed: int) -> Tensor:
-        """Score that `IMPLAUSIBLE_SHARE` of real ECGs miss, `(n_labels, 2)`: without and with each label."""
-        generator = torch.Generator().manual_seed(seed)
-        limits = torch.empty_like(self.ends)
-        for place, end in np.ndindex(*limits.shape):
-            aim = self.ends[place, end].expand(_ASKED_FOR_LIMIT)
-            alike = windows.partners(torch.full((_ASKED_FOR_LIMIT,), place), aim, generator, near=_ASKED_FOR_LIMIT)
-            whole = windows.data.batch(windows.rows[np.unique(alike.numpy())])
-            scores = self._scores(whole, place, np.full(len(whole), float(aim[0])))
-            limits[place, end] = float(np.quantile(scores, IMPLAUSIBLE_SHARE))
-        return limits
+                x = torch.from_numpy(signals[start:start + _BATCH]).to(device)
+                by_window = [self._discriminator.against_all(x[..., at:at + length], kinds.to(device)) for at in places]
+                scores.append(torch.stack(by_window).mean(dim=0).amax(dim=1).cpu())
+        return torch.cat(scores).double().numpy()
 
     def save(self, path: str | Path, card: dict[str, Any]) -> None:
         """Write the explainer, without the classifier that it explains (`ecgkit.models.save_classifier`).
@@ -299,7 +289,7 @@ class CounterfactualGAN:
         if self._generator is None or self._discriminator is None or len(twins) < len(self.twins):
             raise EcgkitError("this explainer cannot be saved: call fit(data) first; twins must be ecgkit classifiers")
         about = {"label_names": self.label_names, "fs": self.fs, "n_noise": self.settings.n_noise,
-                 "seconds": self.settings.seconds, "limits": self.limits.tolist(), "ends": self.ends.tolist(),
+                 "seconds": self.settings.seconds, "limit": self.limit, "ends": self.ends.tolist(),
                  "explains": weights_digest(self.classifier)}
         save_explainer(self._generator, self._discriminator, twins, path, about, card)
 
@@ -322,7 +312,7 @@ class CounterfactualGAN:
         assert isinstance(generator, Generator)
         assert isinstance(discriminator, Discriminator)
         explainer._generator, explainer._discriminator = generator, discriminator
-        explainer.limits, explainer.ends = torch.tensor(about["limits"]), torch.tensor(about["ends"])
+        explainer.limit, explainer.ends = about["limit"], torch.tensor(about["ends"])
         return explainer
 
 

@@ -40,10 +40,10 @@ class Weights:
 
     reach: float = 4.0
     keep: float = 1.0
-    adversarial: float = 1.0
-    size: float = 1.0
-    count: float = 5.0
-    group: float = 1.0
+    adversarial: float = 2.0
+    size: float = 0.7
+    count: float = 3.0
+    group: float = 0.7
     smooth: float = 1.0
     local: float = 3.0
     warp: float = 0.2

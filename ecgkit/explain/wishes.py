@@ -59,8 +59,8 @@ def draw_wishes(windows: Windows, ends: Tensor, n: int, *, n_noise: int, graded:
     """Draw windows and a wish for each.
 
     Half of the wishes are about a label that the classifier gives the window, the others about any: of many labels, a
-    window has few, and asking for the absence of what is absent teaches nothing. Of three wishes at least two turn the
-    label; the others ask for anything between the ends, or for what another window has.
+    window has few, and asking for the absence of what is absent teaches nothing. Of six wishes three turn the label to
+    its other end, two ask for anything between the ends, and one for what another window has.
 
     Parameters
     ----------
@@ -90,6 +90,6 @@ def draw_wishes(windows: Windows, ends: Tensor, n: int, *, n_noise: int, graded:
         as_other = torch.minimum(torch.maximum(windows.logits[others, label], low), high)
         between = low + (high - low) * torch.rand(n, generator=generator)
         kind = torch.rand(n, generator=generator)
-        aim = torch.where(kind < 1 / 6, as_other, torch.where(kind < 1 / 3, between, aim))
+        aim = torch.where(kind < 1 / 6, as_other, torch.where(kind < 1 / 2, between, aim))
     noise = torch.randn(2, n, n_noise, generator=generator)
     return Wishes(*(each.to(device) for each in (x, now, label, aim, noise)))

@@ -45,6 +45,15 @@ class Discriminator(nn.Module):
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         """Map ECGs `(batch, 12, sig_len)` in mV and conditions `(batch, n_conditions)` to scores `(batch,)`."""
+        found = self._features(x)
+        return self.out(found)[:, 0] + (self.project(condition) * found).sum(dim=1) / found.shape[1] ** 0.5
+
+    def against_all(self, x: Tensor, conditions: Tensor) -> Tensor:
+        """Scores `(batch, k)` of every ECG against each of the conditions `(k, n_conditions)`."""
+        found = self._features(x)
+        return self.out(found) + found @ self.project(conditions).T / found.shape[1] ** 0.5
+
+    def _features(self, x: Tensor) -> Tensor:
         eight = independent(x) / self.millivolts
         slope = nn.functional.pad(eight.diff(dim=-1), (1, 0))
         bend = nn.functional.pad(slope.diff(dim=-1), (1, 0))
@@ -52,5 +61,4 @@ class Discriminator(nn.Module):
         for level in self.levels:
             x = nn.functional.leaky_relu(level(x), 0.2)
         x = nn.functional.leaky_relu(self.last(x), 0.2)
-        x = torch.cat([x.mean(dim=-1), x.amax(dim=-1)], dim=1)
-        return self.out(x)[:, 0] + (self.project(condition) * x).sum(dim=1) / x.shape[1] ** 0.5
+        return torch.cat([x.mean(dim=-1), x.amax(dim=-1)], dim=1)

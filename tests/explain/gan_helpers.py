@@ -16,7 +16,7 @@ NAMES, FS, SECONDS = ("A", "B"), 100.0, 0.64
 V5, V1 = LEADS.index("V5"), LEADS.index("V1")
 #: Seconds of training, not minutes; the edit costs next to nothing.
 TINY = GANSettings(
-    seconds=SECONDS, steps=60, batch_size=8, learning_rate=4e-3, discriminator_rate=1e-3,
+    seconds=SECONDS, steps=100, batch_size=8, learning_rate=4e-3, discriminator_rate=1e-3,
     weights=Weights(reach=4.0, keep=1.0, adversarial=0.05, size=0.1, count=0.1, group=0.1, smooth=0.1, local=0.1,
                     warp=0.05, cycle=0.1, variety=0.02),
     generator={"widths": (8, 8), "kernel_size": 3}, discriminator={"widths": (8, 8), "kernel_size": 3})

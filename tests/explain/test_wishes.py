@@ -28,7 +28,7 @@ def test_wishes_lie_within_reach_and_most_turn_the_label(windows: Windows) -> No
     assert float(wishes.aim.abs().max()) <= MOST_LOGIT
     asked = wishes.now.gather(1, wishes.label[:, None])[:, 0]
     turned = ((asked > 0) != (wishes.aim > 0)).float().mean()
-    assert 0.7 < float(turned) < 0.95
+    assert 0.6 < float(turned) < 0.9
     assert {float(side) for side in (wishes.aim > 0)} == {0.0, 1.0}
 
 

@@ -65,6 +65,14 @@ def test_the_condition_is_projected_on_the_features() -> None:
     assert louder.shape == (3, 16), "means and maxima"
 
 
+def test_an_ecg_is_held_against_many_conditions_at_once() -> None:
+    model, x, conditions = drawn(), noise(3), torch.randn(5, 4, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        found = model.against_all(x, conditions)
+    one_by_one = torch.stack([scores(model, x, each.expand(3, 4)) for each in conditions], dim=1)
+    torch.testing.assert_close(found, one_by_one)
+
+
 @pytest.mark.parametrize("n", [3, 8, 16])
 def test_an_ecg_is_judged_alone(n: int) -> None:
     model, x = drawn(), noise(n)
