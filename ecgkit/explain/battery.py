@@ -201,13 +201,14 @@ def examine(answers: Answers, bench: Bench, asked: pd.DataFrame) -> pd.DataFrame
     Returns
     -------
     DataFrame, one row for each question
-        `patient_id`, `label`, `wanted`; `valid` and `abstained` (0 or 1). nan where a question has no meaning, and
-        for all but those two where there is no valid answer: `transfer` (share of the judges that follow, and one
-        column for each), `rule` (the defining rules turned), `movement` (of the deciding rule's margin, in steps),
-        `unrelated` (share of unrelated measurements within repeatability), `labels kept` (mean change of probability),
-        `survives <disturbance>`, `above 25 Hz`, `above 40 Hz` (share of the edit's energy), `changed` (share of the
-        signal by more than 20 µV), `size` (mean, µV), `identity` (cosine), `Einthoven` (µV), `ms`. With truth, for
-        diseases taken away: `IoU`, `distance` (relative to the true difference), `correlation` with it.
+        `patient_id`, `label`, `wanted`; `reached`, `valid` and `abstained` (0 or 1). nan where a question has no
+        meaning, and for all but those three where there is no valid answer: `transfer` (share of the judges that
+        follow, and one column for each), `rule away` and `rule there` (the defining rules turned, by what was asked),
+        `movement` (of the deciding rule's margin, in steps), `unrelated` (share of unrelated measurements within
+        repeatability), `labels kept` (mean change of probability), `survives <disturbance>`, `above 25 Hz`, `above 40
+        Hz` (share of the edit's energy), `changed` (share of the signal by more than 20 µV), `size` (mean, µV),
+        `identity` (cosine), `Einthoven` (µV), `ms`. With truth, for diseases taken away: `IoU`, `distance` (relative
+        to the true difference), `correlation` with it.
     """
     parts = []
     for part, label, wanted in track(list(_groups(asked)), "examining", unit="group"):
@@ -229,7 +230,8 @@ def _examined(answers: Answers, bench: Bench, asked: pd.DataFrame, part: NDArray
     oracle = rule_oracle(old, new, label, bench.who(rows, "age"), bench.who(rows, "sex"), up=up)
     stands = survives(bench.classifier, before, after, place=k, up=up, valid=valid, fs=fs)
     table = {
-        **_followed(bench, rows, after, k, up, valid), "rule": oracle.crossed, "movement": oracle.movement,
+        **_followed(bench, rows, after, k, up, valid), f"rule {'there' if up else 'away'}": oracle.crossed,
+        "movement": oracle.movement,
         "unrelated": unrelated_share(unrelated_moves(old, new, label, repeatability())),
         "labels kept": kept(probability(bench.logits[rows]), answers.probabilities[part], label,
                             bench.data.label_names),
@@ -248,7 +250,8 @@ def _examined(answers: Answers, bench: Bench, asked: pd.DataFrame, part: NDArray
                   "correlation": np.where(has, distance["correlation"], np.nan)}
     told = pd.DataFrame({name: np.where(valid, values, np.nan) for name, values in table.items()}, index=part)
     first = pd.DataFrame({"row": rows, "patient_id": bench.data.records["patient_id"].to_numpy()[rows], "label": label,
-                          "wanted": wanted, "valid": valid.astype(float),
+                          "wanted": wanted, "reached": (answers.outcome[part] != "failed").astype(float),
+                          "valid": valid.astype(float),
                           "abstained": (answers.outcome[part] == "abstained").astype(float),
                           "ms": answers.ms[part]}, index=part)
     return pd.concat([first, told], axis=1)

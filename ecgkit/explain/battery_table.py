@@ -41,9 +41,11 @@ class Metric:
 
 
 METRICS = (
-    Metric("valid", "valid: target reached, plausible"), Metric("abstained", "abstained", False),
+    Metric("reached", "target reached"), Metric("valid", "valid: reached, plausible"),
+    Metric("abstained", "abstained", False),
     Metric("transfer", "followed by unseen networks"),
-    Metric("rule", "defining rules turned"), Metric("unrelated", "unrelated measurements kept"),
+    Metric("rule away", "disease away: defining rule no longer met"),
+    Metric("rule there", "disease there: defining rule met"), Metric("unrelated", "unrelated measurements kept"),
     Metric("labels kept", "other labels: mean change", False, 3),
     Metric("survives low-pass 15 Hz", "survives low-pass 15 Hz"),
     Metric("survives low-pass 25 Hz", "survives low-pass 25 Hz"),
