@@ -11,19 +11,14 @@ from numpy.typing import NDArray
 
 from ecgkit.datasets.base import ECGDataset
 from ecgkit.errors import EcgkitError
-from ecgkit.explain.attribution import attribute
 from ecgkit.explain.baselines import PGD, LatentAscent, NearestUnlikeNeighbour, Wachter
 from ecgkit.explain.battery import Answers, Bench, ask
 from ecgkit.explain.battery_table import with_interval
 from ecgkit.explain.conditions import AWAY, THERE
 from ecgkit.explain.counterfactual import CounterfactualGAN
-from ecgkit.explain.edits import chosen
 from ecgkit.explain.panel import hum, hum_size
 from ecgkit.explain.players import player_cells, segments
-from ecgkit.explain.reference_maps import reference_maps
 from ecgkit.explain.results import Counterfactuals, Explainer, classify
-from ecgkit.explain.scoring.exchange import ExchangeCurve
-from ecgkit.explain.scoring.quac import quac
 from ecgkit.explain.scoring.reach import outcomes
 from ecgkit.explain.scoring.stability import consistency
 from ecgkit.models.classifier import Classifier
@@ -101,31 +96,6 @@ def agreement(first: Answers, second: Answers, bench: Bench, asked: pd.DataFrame
     patients = bench.data.records["patient_id"].to_numpy()[asked["row"].to_numpy()[both]]
     names = {column: ", ".join(column) for column in alike.columns}
     return pd.DataFrame({names[column]: with_interval(alike[column], patients, n_boot=n_boot) for column in names}).T
-
-
-def quac_curves(bench: Bench, asked: pd.DataFrame, answers: Answers, classifier: Classifier, train: ECGDataset,
-                methods: Sequence[str], *, n_each: int = 8) -> dict[str, ExchangeCurve]:
-    """QuAC curves of the counterfactuals themselves, of attributions, and of maps that ask no model.
-
-    All put the same counterfactuals' values in, the most important samples first; they differ in what they hold for
-    important.
-    """
-    background = _normal(train)
-    parts: dict[str, list[ExchangeCurve]] = {}
-    for label in bench.labels:
-        if not ((asked["label"] == label) & (asked["wanted"] == AWAY)).any():
-            continue
-        places = chosen(answers, asked, label, AWAY)[:n_each]
-        x, new = bench.data.batch(asked["row"].to_numpy()[places]), answers.signals[places]
-        waves = delineate(x, bench.data.fs)
-        maps: dict[str, NDArray[np.floating] | None] = {"counterfactual": None}
-        maps |= {method: attribute(classifier, x, label, method=method, background=background, waves=waves,
-                                   fs=bench.data.fs) for method in methods}
-        maps |= reference_maps(x, waves)
-        for name, one in maps.items():
-            parts.setdefault(name, []).append(quac(classifier, x, new, one, bench.place(label), bench.data.fs))
-    return {name: ExchangeCurve(np.concatenate([c.share for c in curves]), np.concatenate([c.logits for c in curves]))
-            for name, curves in parts.items()}
 
 
 def shortcut_table(explainer: CounterfactualGAN, data: ECGDataset, label: str, *, n_boot: int = 1000) -> pd.DataFrame:

@@ -109,7 +109,7 @@ def printed_battery(table: pd.DataFrame, adversarial: str = ADVERSARIAL) -> pd.D
     lines: dict[str, dict[str, str]] = {}
     for title in table.index.get_level_values("metric").unique():
         metric, part = shown[str(title)], table.loc[title]
-        line = {str(name): _print(row, metric.digits) for name, row in part.iterrows()}
+        line = {str(name): printed_value(row, metric.digits) for name, row in part.iterrows()}
         value = part["estimate"].dropna() if metric.higher else -part["estimate"].dropna()
         best = [str(name) for name in value.index[value >= value.max() - 1e-9]]
         flattered = any(name.startswith(adversarial) for name in best)
@@ -124,7 +124,8 @@ def _means(filled: NDArray[np.float64], known: NDArray[np.bool_], weights: NDArr
     return ratio(total, count, count > 0)
 
 
-def _print(row: pd.Series[float], digits: int) -> str:
+def printed_value(row: pd.Series[float], digits: int = 2) -> str:
+    """An estimate with its interval, for print; a dash where nothing is known."""
     if not row["n"]:
         return "–"
     return f"{row['estimate']:.{digits}f} ({row['low']:.{digits}f}–{row['high']:.{digits}f})"
