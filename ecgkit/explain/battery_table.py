@@ -110,13 +110,18 @@ def printed_battery(table: pd.DataFrame, adversarial: str = ADVERSARIAL) -> pd.D
     for title in table.index.get_level_values("metric").unique():
         metric, part = shown[str(title)], table.loc[title]
         line = {str(name): printed_value(row, metric.digits) for name, row in part.iterrows()}
-        value = part["estimate"].dropna() if metric.higher else -part["estimate"].dropna()
-        best = [str(name) for name in value.index[value >= value.max() - 1e-9]]
+        best = best_of(part["estimate"], metric)
         flattered = any(name.startswith(adversarial) for name in best)
         line["best"] = "several" if len(best) > 2 else ", ".join(best)
         line["note"] = "flatters the attack" if flattered else ""
         lines[f"{title} {'↑' if metric.higher else '↓'}"] = line
     return pd.DataFrame.from_dict(lines, orient="index").rename_axis("metric")
+
+
+def best_of(estimates: pd.Series[float], metric: Metric) -> list[str]:
+    """Names of the explainers that a metric ranks first."""
+    value = estimates.dropna() if metric.higher else -estimates.dropna()
+    return [str(name) for name in value.index[value >= value.max() - 1e-9]]
 
 
 def _means(filled: NDArray[np.float64], known: NDArray[np.bool_], weights: NDArray[np.float64]) -> NDArray[np.float64]:
