@@ -32,8 +32,8 @@ from ecgkit.models.generator import Generator
 from ecgkit.models.weights import load_explainer, save_explainer
 from ecgkit.training.checkpoint import weights_digest
 
-#: Where an answer falls short or goes too far, the wish is put again, corrected by what was missing: so many times.
-ROUNDS = 3
+#: Where an answer falls short or goes too far, the wish is put again, corrected by what was missing: so often at most.
+ROUNDS = 4
 #: Of real ECGs, this share scores lower with the discriminator than the limit of what is held for plausible.
 IMPLAUSIBLE_SHARE = 0.01
 #: Real ECGs that the limit is found on, at most.
@@ -182,8 +182,7 @@ class CounterfactualGAN:
         if len(left):
             # What is typical may be too far from this ECG to be drawn; the wish itself asks for less.
             plain = {k: logit[left] for k, logit in wishes.items()}
-            milder = self._corrected(x[left], now[left], plain, {k: logit.copy() for k, logit in plain.items()},
-                                     noise[left])
+            milder = self._corrected(x[left], now[left], plain, plain, noise[left])
             found = _with(found, left[milder.valid], milder.rows(milder.valid))
         return found
 
@@ -191,17 +190,23 @@ class CounterfactualGAN:
                    aims: Mapping[int, NDArray[np.float64]], noise: NDArray[np.float32]) -> Counterfactuals:
         """Answers to aims (logits), put again until the wishes (logits) are reached; the doubtful ones not valid."""
         target = {self.label_names[k]: probability(logit) for k, logit in wishes.items()}
-        best = assessed(x.copy(), now, target, self.label_names)
+        best, off = assessed(x.copy(), now, target, self.label_names), np.full(len(x), np.inf)
+        aims = {k: aim.copy() for k, aim in aims.items()}
+        asked, got = {k: now[:, k].copy() for k in aims}, {k: now[:, k].copy() for k in aims}
         for _ in range(ROUNDS):
             left = np.flatnonzero(~best.valid)
             if not len(left):
                 break
             signals = self._generate(x[left], now[left], {k: aim[left] for k, aim in aims.items()}, noise[left])
             logits = classify(self.classifier, signals)
-            part = {name: p[left] for name, p in target.items()}
-            best = _with(best, left, assessed(signals, logits, part, self.label_names))
+            found = assessed(signals, logits, {name: p[left] for name, p in target.items()}, self.label_names)
+            missed = np.max([np.abs(probability(wishes[k][left]) - probability(logits[:, k])) for k in aims], axis=0)
+            closer = missed < off[left]
+            best, off[left] = _with(best, left[closer], found.rows(closer)), np.minimum(off[left], missed)
             for k, aim in aims.items():
-                aim[left] += wishes[k][left] - logits[:, k]
+                slope = _slope(aim[left] - asked[k][left], logits[:, k] - got[k][left])
+                asked[k][left], got[k][left] = aim[left], logits[:, k]
+                aim[left] += (wishes[k][left] - logits[:, k]) / slope
         return self._doubted(best, x, wishes)
 
     def several(self, x: NDArray[np.float32], target: Mapping[str, Any], n: int = 3, seed: int = 0) -> \
@@ -314,6 +319,11 @@ class CounterfactualGAN:
         explainer._generator, explainer._discriminator = generator, discriminator
         explainer.limit, explainer.ends = about["limit"], torch.tensor(about["ends"])
         return explainer
+
+
+def _slope(asked: NDArray[np.float64], got: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How much answers rose for each logit that more was asked; within a third and three, or a step runs wild."""
+    return np.clip(np.divide(got, asked, out=np.ones_like(got), where=np.abs(asked) > 0.1), 1 / 3, 3.0)
 
 
 def _with(all_: Counterfactuals, rows: NDArray[np.intp], part: Counterfactuals) -> Counterfactuals:

@@ -256,3 +256,27 @@ def test_a_collapse_is_said(explainer: CounterfactualGAN) -> None:
     assert explainer.collapsed == ""
     with with_(explainer, history=pd.DataFrame({"correlation": [0.9, 0.1, 0.0, 0.1, 0.0, 0.1]})):
         assert explainer.collapsed == "answers hardly follow the wishes: correlation 0.06"
+
+
+def test_the_wish_is_put_again_along_the_slope_of_the_answers_and_the_closest_is_kept(
+        explainer: CounterfactualGAN, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A generator that gives half of what more is asked for, and once far too much.
+    asked: list[float] = []
+    x = np.zeros((1, 12, 100), dtype=np.float32)
+
+    def drawn(self: CounterfactualGAN, x: NDArray[np.float32], now: NDArray[np.float64],
+              aims: dict[int, NDArray[np.float64]], noise: NDArray[np.float32]) -> NDArray[np.float32]:
+        asked.append(float(aims[0][0]))
+        answer = x.copy()
+        answer[:, V5] = (50.0 if len(asked) == 2 else asked[-1] / 2) / 6  # six logits for each millivolt of V5
+        return answer
+
+    monkeypatch.setattr(CounterfactualGAN, "_generate", drawn)
+    now, noise, wish = np.zeros((1, 2)), np.zeros((1, 4), dtype=np.float32), {0: np.array([np.log(4)])}
+    with credulous(explainer):
+        monkeypatch.setattr("ecgkit.explain.counterfactual.ROUNDS", 2)
+        overshot = explainer._corrected(x, now, wish, wish, noise)
+        assert asked == pytest.approx([np.log(4), 2 * np.log(4)]), "half came, so twice as much is asked for"
+        assert overshot.probabilities[0, 0] == pytest.approx(2 / 3), "the first came closer"
+        assert wish[0][0] == np.log(4)
+        assert explainer._corrected(x, now, wish, wish, noise).valid.all(), "without the accident"
