@@ -18,11 +18,11 @@ from ecgkit.errors import EcgkitError
 from ecgkit.explain.adversarial import LEAST_CORRELATION, GANSettings, train_generator
 from ecgkit.explain.conditions import (
     EXTREME,
-    discriminator_condition,
     generator_condition,
     typical_logits,
     wanted_logits,
 )
+from ecgkit.explain.plausibility import least_plausible, plausibility
 from ecgkit.explain.results import Counterfactuals, assessed, classify, probability
 from ecgkit.explain.windows import cut_windows
 from ecgkit.leads import N_LEADS
@@ -34,10 +34,6 @@ from ecgkit.training.checkpoint import weights_digest
 
 #: Where an answer falls short or goes too far, the wish is put again, corrected by what was missing: so often at most.
 ROUNDS = 4
-#: Of real ECGs, this share scores lower with the discriminator than the limit of what is held for plausible.
-IMPLAUSIBLE_SHARE = 0.01
-#: Real ECGs that the limit is found on, at most.
-_ASKED_FOR_LIMIT = 1000
 _BATCH = 64
 
 
@@ -124,8 +120,7 @@ class CounterfactualGAN:
         for model in (self._generator, self._discriminator, *self.twins):
             _as_kept(model)
         self.ends = typical_logits(windows.logits)
-        some = np.unique(np.linspace(0, len(data) - 1, min(len(data), _ASKED_FOR_LIMIT)).astype(np.intp))
-        self.limit = float(np.quantile(self._realism(data.batch(some)), IMPLAUSIBLE_SHARE))
+        self.limit = least_plausible(self._discriminator, data, self.ends, self.length)
         return self
 
     @property
@@ -244,8 +239,9 @@ class CounterfactualGAN:
         valid, reason = found.valid.copy(), found.reason.copy()
         changed = np.abs(found.signals - x).max(axis=(1, 2)) > 0
         unreal = valid & changed
-        if unreal.any():
-            unreal[unreal] = self._realism(found.signals[unreal]) < self.limit
+        assert self._discriminator is not None
+        scores = plausibility(self._discriminator, found.signals[unreal], self.ends, self.length)
+        unreal[unreal] = scores < self.limit
         valid[unreal], reason[unreal] = False, "not plausible: it looks less real than 99 of 100 real ECGs"
         for place, logit in wishes.items():
             label = self.label_names[place]
@@ -256,24 +252,6 @@ class CounterfactualGAN:
                     valid[row] = False
                     reason[row] = f"not general: another network trained on the same ECGs does not follow ({label})"
         return Counterfactuals(found.signals, found.probabilities, valid, reason)
-
-    def _realism(self, signals: NDArray[np.float32]) -> NDArray[np.float64]:
-        """How real an ECG looks, of whatever kind suits it best, `(n,)`.
-
-        The discriminator's mean score over the ECG's windows, against what is typical with, and without, each label.
-        """
-        assert self._discriminator is not None
-        device, n_labels = next(self._discriminator.parameters()).device, len(self.label_names)
-        kinds = discriminator_condition(torch.arange(n_labels).repeat_interleave(2), self.ends.flatten(), n_labels)
-        length = min(self.length, signals.shape[-1])
-        places = np.unique(np.linspace(0, signals.shape[-1] - length, -(-signals.shape[-1] // length)).astype(int))
-        scores = []
-        with torch.no_grad():
-            for start in range(0, len(signals), _BATCH):
-                x = torch.from_numpy(signals[start:start + _BATCH]).to(device)
-                by_window = [self._discriminator.against_all(x[..., at:at + length], kinds.to(device)) for at in places]
-                scores.append(torch.stack(by_window).mean(dim=0).amax(dim=1).cpu())
-        return torch.cat(scores).double().numpy()
 
     def save(self, path: str | Path, card: dict[str, Any]) -> None:
         """Write the explainer, without the classifier that it explains (`ecgkit.models.save_classifier`).
