@@ -195,6 +195,13 @@ def ask(explainer: Explainer, bench: Bench, asked: pd.DataFrame, *, name: str = 
     return Answers(signals, p, outcome, ms)
 
 
+def unedited(bench: Bench, asked: pd.DataFrame) -> Answers:
+    """The ECGs that were asked about, as they were: what any comparison with other ECGs finds without an edit."""
+    rows = asked["row"].to_numpy()
+    return Answers(bench.data.batch(rows), probability(bench.logits[rows]), np.full(len(rows), "valid"),
+                   np.zeros(len(rows)))
+
+
 def examine(answers: Answers, bench: Bench, asked: pd.DataFrame) -> pd.DataFrame:
     """Examine every answer.
 

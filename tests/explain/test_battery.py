@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ecgkit.datasets import from_arrays
 from ecgkit.errors import EcgkitError
-from ecgkit.explain.battery import AWAY, THERE, Answers, Bench, ask, examine, questions
+from ecgkit.explain.battery import AWAY, THERE, Answers, Bench, ask, examine, questions, unedited
 from ecgkit.explain.results import Counterfactuals, judged
 from tests.explain.battery_helpers import LABELS, N_ALL, N_SICK, Ask, make_sick_bench, oracle
 from tests.explain.gan_helpers import Heights, signals
@@ -30,6 +30,15 @@ def asked(bench: Bench) -> pd.DataFrame:
 
 def idle(bench: Bench) -> Ask:
     return lambda x, target: judged(bench.classifier, x, target, LABELS)
+
+
+def test_unedited_answers_are_the_ecgs_themselves(bench: Bench, asked: pd.DataFrame) -> None:
+    found = unedited(bench, asked)
+    table = examine(found, bench, asked)
+    np.testing.assert_array_equal(found.signals, bench.data.signals[asked["row"]])
+    assert (table["size"] == 0).all()
+    assert table["identity"].min() > 0.999
+    assert not table["transfer"].any()
 
 
 def test_questions_are_on_the_right_side_sorted_and_the_same_each_time(bench: Bench, asked: pd.DataFrame) -> None:
