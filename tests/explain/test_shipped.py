@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import ecgkit
 from ecgkit.errors import EcgkitError
 from ecgkit.explain.counterfactual import CounterfactualGAN
+from ecgkit.explain.scoring.realism import einthoven_residual
 from ecgkit.explain.shipped import DEFAULT, load
 from ecgkit.models import model_card, save_classifier, shipped, weights
 from ecgkit.models.weights import shipped_explainers
@@ -69,3 +71,19 @@ def test_what_is_shipped_is_small_says_what_it_is_and_answers() -> None:
         explainer = load(name)
         found = explainer(np.zeros((1, 12, round(10 * explainer.fs)), np.float32), {explainer.label_names[0]: 0.95})
         assert found.probabilities.shape == (1, len(explainer.label_names))
+
+
+def test_the_one_that_comes_with_the_package_answers_and_says_how_it_was_tested() -> None:
+    explainer = load()
+    card = model_card(shipped_explainers()[DEFAULT])
+    assert "not a medical device" in card["intended_use"]
+    assert {"GAN", "an attack of the same norm"} == set(card["battery"])
+    assert len(card["battery"]["GAN"]) >= 6
+    assert card["battery_data"]
+    x = ecgkit.load("synthetic", n_patients=8).signals[:4]
+    found = explainer(x, {"MI": 0.95})
+    assert found.signals.shape == x.shape
+    assert found.probabilities.shape == (4, 5)
+    assert einthoven_residual(found.signals).max() < 1e-5
+    assert found.valid.any(), "simulated hearts, which it was not trained on, included"
+    assert (found.probabilities[found.valid, explainer.label_names.index("MI")] >= 0.9 - 1e-6).all()
