@@ -19,7 +19,6 @@ from ecgkit.explain.adversarial import GANSettings, frozen, train_generator
 from ecgkit.explain.windows import Windows, cut_windows
 from ecgkit.models.discriminator import Discriminator
 from ecgkit.models.generator import Generator
-from ecgkit.transforms.lowpass import filtered, gaussian
 from tests.explain.gan_helpers import FS, NAMES, TINY, Heights, dataset, same
 
 SHORT = replace(TINY, steps=8, batch_size=4)
@@ -157,16 +156,6 @@ def test_rates_fall_to_a_tenth_over_the_last_half(windows: Windows) -> None:
         state._set_rates()
         rates.append([state.optimizers[name].param_groups[0]["lr"] for name in ("generator", "discriminator")])
     np.testing.assert_allclose(rates, np.outer([1, 1, 0.55, 0.1], [4e-3, 1e-3]))
-
-
-def test_a_blur_halves_the_power_at_its_cutoff_and_keeps_the_mean() -> None:
-    t = torch.arange(1000) / 100
-    for cutoff in (12.0, 18.0):
-        wave = torch.sin(2 * torch.pi * cutoff * t).expand(1, 12, -1)
-        kept = filtered(wave, gaussian(cutoff, 100.0, sigmas=3))[..., 50:-50].square().mean() / wave.square().mean()
-        assert float(kept) == pytest.approx(0.5, rel=0.02)
-    level = torch.full((1, 12, 50), 0.7)
-    torch.testing.assert_close(filtered(level, gaussian(12.0, 100.0, sigmas=3)), level)
 
 
 def test_frozen_is_in_eval_mode_and_learns_nothing() -> None:

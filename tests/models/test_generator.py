@@ -139,7 +139,7 @@ def test_an_edit_holds_nothing_where_no_heart_beats() -> None:
     power = np.abs(np.fft.rfft(done.edit.numpy() * np.hanning(2500), axis=-1))**2
     hz = np.fft.rfftfreq(2500, 1 / 500)
     assert power[..., hz > 1.5 * EDIT_HZ].sum() < 1e-4 * power.sum()
-    assert power[..., (hz > 20) & (hz < EDIT_HZ)].sum() > 1e-3 * power.sum(), "below, it may"
+    assert power[..., (hz > EDIT_HZ / 2) & (hz < EDIT_HZ)].sum() > 1e-3 * power.sum(), "below, it may"
 
 
 def test_closed_gates_leave_the_ecg_as_it_is_to_the_bit() -> None:
@@ -153,7 +153,7 @@ def test_closed_gates_leave_the_ecg_as_it_is_to_the_bit() -> None:
 
 
 def test_an_edit_is_bounded() -> None:
-    done = edited(drawn(scale=1e4, most_mv=0.5, warp_ms=0, fs=70.0), ecgs())
+    done = edited(drawn(scale=1e4, most_mv=0.5, warp_ms=0, fs=40.0), ecgs())  # a rate at which no filter can ring
     assert float(done.local.abs().max()) == pytest.approx(0.5 - LEAST_MV, rel=1e-3)
 
 

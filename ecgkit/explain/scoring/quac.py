@@ -50,7 +50,7 @@ def quac(classifier: nn.Module, x: NDArray[np.float32], counterfactual: NDArray[
     Returns
     -------
     ExchangeCurve
-        `share` is |m|, `logits` are f, `area` is the score.
+        `share` is ``|m|``, `logits` are f, `area` is the score.
     """
     importance = np.asarray(counterfactual, dtype=np.float64) - x if maps is None else maps
     same_shape(x=x, counterfactual=counterfactual, maps=importance)
