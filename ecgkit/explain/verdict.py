@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,8 +27,8 @@ class BatteryRun:
 
     Parameters
     ----------
-    data : str
-        What the ECGs are.
+    summary : dict
+        What the run says of itself: `data`, `n_ecgs`, `fingerprint`.
     simulated : bool
         Whether there is a truth.
     battery, sets, located, consistency, effects : DataFrame
@@ -35,13 +36,18 @@ class BatteryRun:
         `battery_sets.effects` by network and label.
     """
 
-    data: str
+    summary: dict[str, Any]
     simulated: bool
     battery: pd.DataFrame
     sets: pd.DataFrame
     located: pd.DataFrame
     consistency: pd.DataFrame
     effects: pd.DataFrame
+
+    @property
+    def data(self) -> str:
+        """What the ECGs are."""
+        return str(self.summary["data"])
 
 
 def battery_runs(folder: str | Path) -> list[BatteryRun]:
@@ -65,7 +71,7 @@ def _read(folder: Path) -> BatteryRun:
         return pd.read_csv(folder / f"{name}.csv", index_col=index)
 
     located = table("located", [0, 1])
-    return BatteryRun(json.loads((folder / "summary.json").read_text(encoding="utf-8"))["data"], len(located) > 0,
+    return BatteryRun(json.loads((folder / "summary.json").read_text(encoding="utf-8")), len(located) > 0,
                       table("battery", [0, 1]), table("sets", [0]), located, table("consistency", [0]),
                       table("effects", [0, 1]))
 
