@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,31 +9,18 @@ import pytest
 import torch
 from bs4 import BeautifulSoup
 
-from ecgkit.cli import main
 from ecgkit.datasets import from_arrays
 from ecgkit.explain.adversarial import GANSettings
 from ecgkit.explain.counterfactual import CounterfactualGAN
 from ecgkit.leads import LEADS
 from ecgkit.models import Classifier, build_encoder, load_classifier, save_classifier
 from ecgkit.simulator import Cohort
+from tests.conftest import Run
 from tests.datasets.helpers import write_record
 
-Run = Callable[..., tuple[object, str, str]]
 TINY = GANSettings(steps=1, batch_size=4, generator={"widths": (8, 8), "kernel_size": 3},
                    discriminator={"widths": (8, 8), "kernel_size": 3})
 BATTERY = [{"test": "reaches what is wanted", "result": "0.97"}, {"test": "other networks follow", "result": "0.86"}]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """The command line in this process: exit code, standard output, standard error."""
-    def call(*arguments: object) -> tuple[object, str, str]:
-        monkeypatch.setattr(sys, "argv", ["ecgkit", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return ended.value.code, *capsys.readouterr()
-
-    return call
 
 
 @pytest.fixture(scope="module")

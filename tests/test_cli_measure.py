@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,26 +10,13 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from ecgkit.cli import main
 from ecgkit.leads import LEADS
 from ecgkit.physiology import COLUMNS
 from ecgkit.simulator import Cohort
+from tests.conftest import Run
 from tests.datasets.helpers import write_record
 
-Run = Callable[..., tuple[object, str, str]]
 CALM = 3  # an ECG of the cohort without premature beats
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """The command line in this process: exit code, standard output, standard error."""
-    def call(*arguments: object) -> tuple[object, str, str]:
-        monkeypatch.setattr(sys, "argv", ["ecgkit", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return ended.value.code, *capsys.readouterr()
-
-    return call
 
 
 def cohort(fs: float) -> Cohort:

@@ -30,8 +30,6 @@ BASELINES = {
     "neighbour": "nearest unlike neighbour", "wachter": "Wachter", "wachter-smooth": "Wachter, smooth",
     "vae": "VAE latent ascent",
 }
-#: Real normal ECGs that attributions start from.
-_BACKGROUND = 64
 
 
 def baselines(names: Sequence[str], classifier: Classifier, train: ECGDataset, *, epochs: int = 10, seed: int = 0,
@@ -125,8 +123,3 @@ def shortcut_table(explainer: CounterfactualGAN, data: ECGDataset, label: str, *
                       "before": float(1000 * hum_size(signals[side], data.fs).mean()), "after": after["estimate"],
                       "low": after["low"], "high": after["high"]}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("question")
-
-
-def _normal(train: ECGDataset) -> NDArray[np.float32]:
-    normal = np.flatnonzero(train.labels[:, list(train.label_names).index("NORM")] == 1)[:_BACKGROUND]
-    return train.batch(normal)

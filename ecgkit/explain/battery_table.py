@@ -112,7 +112,7 @@ def printed_battery(table: pd.DataFrame, adversarial: str = ADVERSARIAL) -> pd.D
         line = {str(name): printed_value(row, metric.digits) for name, row in part.iterrows()}
         best = best_of(part["estimate"], metric)
         flattered = any(name.startswith(adversarial) for name in best)
-        line["best"] = "several" if len(best) > 2 else ", ".join(best)
+        line["best"] = in_words(best)
         line["note"] = "flatters the attack" if flattered else ""
         lines[f"{title} {'↑' if metric.higher else '↓'}"] = line
     return pd.DataFrame.from_dict(lines, orient="index").rename_axis("metric")
@@ -122,6 +122,11 @@ def best_of(estimates: pd.Series[float], metric: Metric) -> list[str]:
     """Names of the explainers that a metric ranks first."""
     value = estimates.dropna() if metric.higher else -estimates.dropna()
     return [str(name) for name in value.index[value >= value.max() - 1e-9]]
+
+
+def in_words(best: list[str]) -> str:
+    """Who is best, for print."""
+    return "several" if len(best) > 2 else ", ".join(best)
 
 
 def _means(filled: NDArray[np.float64], known: NDArray[np.bool_], weights: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -243,14 +243,14 @@ class CounterfactualGAN:
         scores = plausibility(self._discriminator, found.signals[unreal], self.ends, self.length)
         unreal[unreal] = scores < self.limit
         valid[unreal], reason[unreal] = False, "not plausible: it looks less real than 99 of 100 real ECGs"
+        rows = np.flatnonzero(valid & changed)
+        opinions = [classify(twin, found.signals[rows]) for twin in self.twins] if len(rows) else []
         for place, logit in wishes.items():
-            label = self.label_names[place]
-            for twin in self.twins:
-                side = classify(twin, found.signals)[:, place] > 0
-                wrong = valid & changed & (side != (logit > 0)) & (np.abs(logit) > 1)
-                for row in np.flatnonzero(wrong):
-                    valid[row] = False
-                    reason[row] = f"not general: another network trained on the same ECGs does not follow ({label})"
+            label, wanted = self.label_names[place], logit[rows]
+            for opinion in opinions:
+                wrong = rows[valid[rows] & ((opinion[:, place] > 0) != (wanted > 0)) & (np.abs(wanted) > 1)]
+                valid[wrong] = False
+                reason[wrong] = f"not general: another network trained on the same ECGs does not follow ({label})"
         return Counterfactuals(found.signals, found.probabilities, valid, reason)
 
     def save(self, path: str | Path, card: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ import pandas as pd
 
 from ecgkit.errors import EcgkitError
 from ecgkit.explain.battery_maps import EDIT
-from ecgkit.explain.battery_table import ADVERSARIAL, METRICS, best_of, printed_value
+from ecgkit.explain.battery_table import ADVERSARIAL, METRICS, best_of, in_words, printed_value
 
 #: The explainer that the aims are about, as the battery calls it.
 MAIN = "GAN"
@@ -165,8 +165,7 @@ def winners_table(runs: Iterable[BatteryRun]) -> pd.DataFrame:
             if metric.title not in run.battery.index.get_level_values(0):
                 continue
             first = best_of(run.battery["estimate"].xs(metric.title, level="metric"), metric)
-            best[metric.title] = "– (the attack)" if ADVERSARIAL in first else \
-                "several" if len(first) > 2 else ", ".join(first)
+            best[metric.title] = "– (the attack)" if ADVERSARIAL in first else in_words(first)
         columns[run.data] = pd.Series(best)
     return pd.DataFrame(columns).fillna(_NOTHING).rename_axis("metric")
 
