@@ -13,6 +13,7 @@ from ecgkit.datasets.base import ECGDataset
 from ecgkit.explain.attribution import attribute
 from ecgkit.explain.battery import Answers, Bench
 from ecgkit.explain.battery_table import printed_value, with_interval
+from ecgkit.explain.cases import normal_background
 from ecgkit.explain.conditions import AWAY
 from ecgkit.explain.edits import chosen
 from ecgkit.explain.reference_maps import reference_maps
@@ -23,8 +24,6 @@ from ecgkit.physiology import delineate
 
 #: Name of the counterfactual's own edit among the maps.
 EDIT = "counterfactual"
-#: Real normal ECGs that attributions start from.
-_BACKGROUND = 64
 LOCALISED = {"pointing game": localisation.pointing_game, "relevance mass": localisation.relevance_mass,
              "relevance rank": localisation.relevance_rank, "IoU": localisation.iou}
 
@@ -54,8 +53,7 @@ class Mapped:
 def map_answers(bench: Bench, asked: pd.DataFrame, answers: Answers, train: ECGDataset, methods: Sequence[str], *,
                 n_each: int = 8) -> list[Mapped]:
     """Map the ECGs of valid answers, of each label at most `n_each`, by several methods of attribution."""
-    normal = np.flatnonzero(train.labels[:, list(train.label_names).index("NORM")] == 1)[:_BACKGROUND]
-    background, fs = train.batch(normal), bench.data.fs
+    background, fs = normal_background(train), bench.data.fs
     found = []
     for label in bench.labels:
         if not ((asked["label"] == label) & (asked["wanted"] == AWAY)).any():

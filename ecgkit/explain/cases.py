@@ -103,10 +103,7 @@ def cases_of(classifier: Classifier, data: ECGDataset, train: ECGDataset, *, n_b
     EcgkitError
         Where `train` has no normal ECGs, or the classifier says nothing.
     """
-    if NORMAL not in train.label_names:
-        raise EcgkitError(f"{train.name} has no label {NORMAL}, which the background is drawn from")
-    normal = train.labels[:, train.label_names.index(NORMAL)].astype(bool) & (train.labels.sum(axis=1) == 1)
-    background = np.random.default_rng(seed).permutation(np.flatnonzero(normal))[:n_background]
+    background = normal_background(train, n_background, seed)
     logits = classify(classifier, data.signals)
     found = [pd.DataFrame({"row": np.flatnonzero(column >= 0), "label": label})
              for label, column in zip(classifier.label_names, logits.T, strict=True) if label in described_labels()]
@@ -120,7 +117,21 @@ def cases_of(classifier: Classifier, data: ECGDataset, train: ECGDataset, *, n_b
     once, place = np.unique(rows, return_inverse=True)
     waves = delineate(data.batch(once), data.fs)
     return Cases(table, data.batch(rows), Waves(waves.ms[place], waves.kind[place], waves.rr[place], waves.fs),
-                 train.batch(background))
+                 background)
+
+
+def normal_background(train: ECGDataset, n: int = 64, seed: int = 0) -> NDArray[np.float32]:
+    """At most `n` ECGs `(n, 12, sig_len)` that are normal and nothing else, drawn at random: attributions start there.
+
+    Raises
+    ------
+    EcgkitError
+        Where `train` does not say which ECGs are normal.
+    """
+    if NORMAL not in train.label_names:
+        raise EcgkitError(f"{train.name} has no label {NORMAL}, which the background is drawn from")
+    normal = train.labels[:, train.label_names.index(NORMAL)].astype(bool) & (train.labels.sum(axis=1) == 1)
+    return train.batch(np.random.default_rng(seed).permutation(np.flatnonzero(normal))[:n])
 
 
 def truth_of(cases: Cases, data: ECGDataset) -> NDArray[np.bool_] | None:

@@ -34,7 +34,7 @@ from ecgkit.training.checkpoint import weights_digest
 
 #: Where an answer falls short or goes too far, the wish is put again, corrected by what was missing: so often at most.
 ROUNDS = 4
-_BATCH = 64
+_BATCH = 16
 
 
 class CounterfactualGAN:

@@ -15,7 +15,7 @@ from ecgkit.models.discriminator import Discriminator
 IMPLAUSIBLE_SHARE = 0.01
 #: Real ECGs that the limit is found on, at most.
 _ASKED_FOR_LIMIT = 1000
-_BATCH = 64
+_BATCH = 16
 
 
 def plausibility(discriminator: Discriminator, signals: NDArray[np.float32], ends: Tensor, length: int) -> \

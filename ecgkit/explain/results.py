@@ -16,7 +16,7 @@ from ecgkit.explain.conditions import wanted_logits
 
 #: A target is reached within this distance in probability: 0.05 is reached at 0.10, 0.95 at 0.90.
 WITHIN = 0.05
-_BATCH = 64
+_BATCH = 16
 
 
 @dataclass(frozen=True)
