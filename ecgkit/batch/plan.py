@@ -23,7 +23,7 @@ from ecgkit.errors import EcgkitError
 PROFILES = Path("notebooks/profiles")
 TABLE = Path("notebooks/batch.yaml")
 #: Parts of the library that no notebook imports: changing them makes no result out of date.
-NOT_IN_NOTEBOOKS = ("cli.py", "batch")
+NOT_IN_NOTEBOOKS = ("cli", "batch")
 #: What a complete run says of itself.
 RECORD = "record.json"
 _IGNORED = ("__pycache__", ".ipynb_checkpoints", ".DS_Store")

@@ -72,7 +72,7 @@ def make_tiny(root: Path) -> Path:
     files = {"notebooks/batch.yaml": "01_first: {threads: 1}\n02_second: {needs: [01_first]}\n",
              "notebooks/profiles/quick.yaml": "parameters:\n  01_first: {seed: 3}\n",
              "notebooks/profiles/real.yaml": "needs_data: true\n",
-             "ecgkit/__init__.py": "", "ecgkit/heart.py": "RATE = 60\n", "ecgkit/cli.py": "",
+             "ecgkit/__init__.py": "", "ecgkit/heart.py": "RATE = 60\n", "ecgkit/cli/__init__.py": "",
              "constraints.txt": "numpy==2\n", "book/index.md": "# Title\n",
              "_config.yml": "title: tiny\nexecute: {execute_notebooks: 'off'}\nonly_build_toc_files: true\n",
              "book/_toc.yml": "format: jb-book\nroot: book/index\nchapters:\n- file: notebooks/01_first\n"

@@ -1,0 +1,5 @@
+"""`python -m ecgkit.cli` is `ecgkit`."""
+
+from ecgkit.cli import main
+
+main()

@@ -1,0 +1,178 @@
+"""Commands on a user's own recordings: classify, embed, measure, explain."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from ecgkit.cli.options import DISCLAIMER, Force, Records
+from ecgkit.cli.outputs import check_output, pages_of, write_table
+from ecgkit.errors import EcgkitError, RecordError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Made = TypeVar("Made")
+
+
+def predict(records: Records,
+            model: Annotated[str, typer.Option(help="A shipped classifier, or a file of weights.")]
+            = "ptbxl-superclass",
+            as_json: Annotated[bool, typer.Option("--json", help="One JSON object per record.")] = False) -> None:
+    """Classify recordings of any lead spelling, order, unit and rate."""
+    from ecgkit.datasets.reader import find_records
+    from ecgkit.models import load_classifier
+
+    classifier = load_classifier(model)
+    paths = [path for named in records for path in find_records(named)]
+    if not as_json:
+        print("  ".join([f"{'record':<32}", *(f"{name:>6}" for name in classifier.label_names)]))
+    done = 0
+    for path, probabilities in applied(on_signal(classifier.predict, classifier.fs), paths, "classifying"):
+        done += 1
+        if as_json:
+            named = {name: round(float(p), 4) for name, p in zip(classifier.label_names, probabilities, strict=True)}
+            print(json.dumps({"record": str(path), "probabilities": named}))
+        else:
+            print("  ".join([f"{path!s:<32}", *(f"{p:>6.3f}" for p in probabilities)]))
+    print(DISCLAIMER, file=sys.stderr)
+    if done < len(paths):
+        raise EcgkitError(f"{len(paths) - done} of {len(paths)} records could not be classified; the others are above")
+
+
+def embed(records: Records,
+          output: Annotated[Path, typer.Option("--output", "-o", help="File to write: NAME.parquet or NAME.csv.")],
+          encoder: Annotated[str | None, typer.Option(help="A shipped encoder, or a file of weights (default: the best "
+                                                           "that is shipped).")] = None,
+          force: Force = False) -> None:
+    """Turn recordings of any lead spelling, order, unit and rate into embeddings.
+
+    One row per record: record, e0, e1, ... The parquet file also holds the encoder's name and model card
+    (pandas gives them as attrs).
+    """
+    import numpy as np
+    import pandas as pd
+
+    from ecgkit.datasets.reader import find_records
+    from ecgkit.models import BEST, load_encoder, model_card
+
+    check_output(output, (".parquet", ".csv"), "--output", force)
+    encoder = encoder or BEST
+    embedder = load_encoder(encoder)
+    paths = [path for named in records for path in find_records(named)]
+    done = list(applied(on_signal(embedder.embed, embedder.fs), paths, "embedding"))
+    if not done:
+        raise EcgkitError(f"none of {len(paths)} records could be embedded; nothing was written")
+    table = pd.DataFrame(np.stack([embedding for _, embedding in done]),
+                         columns=[f"e{k}" for k in range(embedder.n_features)])
+    table.insert(0, "record", [str(path) for path, _ in done])
+    table.attrs = {"encoder": encoder, "card": model_card(encoder)}
+    write_table(table, output)
+    print(f"{output}: {len(done)} records, {embedder.n_features} numbers each")
+    if len(done) < len(paths):
+        raise EcgkitError(f"{len(paths) - len(done)} of {len(paths)} records could not be embedded; the others are in "
+                          f"{output}")
+
+
+def measure(records: Records,
+            as_json: Annotated[bool, typer.Option("--json", help="Print one JSON list with an object for each record: "
+                                                                 "every measurement with its unit, or null and the "
+                                                                 "reason.")] = False,
+            plot: Annotated[Path | None, typer.Option(help="Draw the annotated ECG to this file, NAME.png (of several "
+                                                           "records: NAME-RECORD.png).")] = None,
+            waves: Annotated[Path | None, typer.Option(help="Write NAME.csv with beat, wave, onset, peak, offset in "
+                                                            "samples of the record (of several records: and "
+                                                            "record).")] = None) -> None:
+    """Measure recordings: rhythm, intervals, axes, amplitudes of every lead, and the diagnostic rules that they meet.
+
+    Leads may have any spelling, order and unit; 2.5 s or more at 100 Hz or more, of which the first minute is measured.
+    An unusable lead is named with the reason (flat, noise, clipped, not finite) and left out.
+
+    Voltages are those of the median beat, relative to the level just before QRS: 0 is a deflection that is not there,
+    and a dash is what could not be measured, with the reason below. Age and sex, which some rules need, are taken from
+    the header. No cardiologist has reviewed the rules.
+    """
+    from ecgkit.datasets.reader import find_records
+
+    paths = [path for named in records for path in find_records(named)]
+    plots = pages_of(paths, plot, ".png", "--plot") if plot else {}
+    if waves:
+        check_output(waves, (".csv",), "--waves")
+
+    import pandas as pd
+
+    from ecgkit.study.report import report
+
+    documents, tables = [], []
+    for path, found in applied(report, paths, "measuring"):
+        if as_json:
+            documents.append(found.document)
+        else:
+            print(found, end="\n\n")
+        tables.append(found.waves if len(paths) == 1 else found.waves.assign(record=str(path)))
+        if plot:
+            found.figure().savefig(plots[path], dpi=127)
+    if as_json:
+        print(json.dumps(documents, indent=1, allow_nan=False, ensure_ascii=False))
+    if waves and tables:
+        columns = ["beat", "wave", "onset", "peak", "offset"]
+        write_table(pd.concat(tables)[columns if len(paths) == 1 else ["record", *columns]], waves)
+    print(DISCLAIMER, file=sys.stderr)
+    if len(tables) < len(paths):
+        raise EcgkitError(f"{len(paths) - len(tables)} of {len(paths)} records could not be measured")
+
+
+def explain(records: Records,
+            label: Annotated[str, typer.Option(help="Label to change (shipped: NORM, MI, STTC, CD or HYP).")],
+            output: Annotated[Path, typer.Option("--output", "-o", help="Page to write, NAME.html (of several records: "
+                                                                        "NAME-RECORD.html).")],
+            to: Annotated[float | None, typer.Option(help="Probability to ask for (default: 0.05 where the classifier "
+                                                          "says 0.5 or more, else 0.95).")] = None,
+            explainer: Annotated[str, typer.Option(help="A shipped explainer, or a file.")] = "ptbxl-superclass",
+            classifier: Annotated[str | None, typer.Option(help="What it explains (default: its namesake).")] = None,
+            force: Force = False) -> None:
+    """Show what an ECG would look like if the classifier said something else, on a page that needs no network.
+
+    It holds the ECG and its counterfactual, the measurements that changed, a slider of wanted probabilities, and how
+    such explanations did in tests. Of a longer record the first 10 s are explained. Where no answer is to be trusted,
+    the line printed and the page say why.
+    """
+    from ecgkit.datasets.reader import find_records
+    from ecgkit.explain.record import RecordPages
+
+    paths = [path for named in records for path in find_records(named)]
+    pages = pages_of(paths, output, ".html", "--output", force)
+    explained, done = RecordPages(label, to, explainer=explainer, classifier=classifier), 0
+    for path, line in applied(lambda path: explained.write(path, pages[path]), paths, "explaining"):
+        done += 1
+        print(f"{path}: {line}; {pages[path]}")
+    print(DISCLAIMER, file=sys.stderr)
+    if done < len(paths):
+        raise EcgkitError(f"{len(paths) - done} of {len(paths)} records could not be explained")
+
+
+def on_signal(act: Callable[[NDArray[np.float32]], NDArray[Any]], fs: float) -> Callable[[Path], NDArray[Any]]:
+    """Of what makes something of signals at a rate, what makes it of a record."""
+    from ecgkit.datasets.reader import read_record
+
+    return lambda path: act(read_record(path, fs=fs)[0][None])[0]
+
+
+def applied(act: Callable[[Path], Made], paths: list[Path], doing: str) -> Iterator[tuple[Path, Made]]:
+    """Yield each record with what `act` makes of it; one that cannot be used is told in a line and left out."""
+    from ecgkit.progress import track
+
+    for path in track(paths, doing, unit="record"):
+        try:
+            result = act(path)
+        except EcgkitError as error:
+            told = error if isinstance(error, RecordError) else RecordError(str(path), str(error))
+            print(f"ecgkit: {told}", file=sys.stderr)
+            continue
+        yield path, result
