@@ -8,7 +8,7 @@ import typer
 
 from ecgkit import __version__
 from ecgkit.cli.options import Cache, Device, Rate, Root, Seed, Table, Task, Weights, given
-from ecgkit.errors import EcgkitError
+from ecgkit.cli.outputs import check_new
 
 
 def train(source: Annotated[str, typer.Argument(help="synthetic, ptbxl, challenge, ludb or folder.")],
@@ -25,8 +25,7 @@ def train(source: Annotated[str, typer.Argument(help="synthetic, ptbxl, challeng
     from ecgkit.models import save_classifier
     from ecgkit.training import Schedule, SupervisedSettings, evaluate, model_card, train_classifier
 
-    if output.exists():
-        raise EcgkitError(f"{output} exists; remove it or choose another --output")
+    check_new(output)
     data = load(source, **given(root=root, table=table, task=task, fs=fs, cache=cache))
     settings = SupervisedSettings(encoder=encoder, schedule=Schedule(epochs=epochs))
     model, _ = train_classifier(data.train, validation=data.validation, settings=settings, seed=seed, device=device,
@@ -55,8 +54,7 @@ def pretrain(source: Annotated[str, typer.Argument(help="synthetic, ptbxl, chall
     from ecgkit.training.pretrain import PretrainSettings
     from ecgkit.training.pretrain import pretrain as learn
 
-    if output.exists():
-        raise EcgkitError(f"{output} exists; remove it or choose another --output")
+    check_new(output)
     data = load(source, **given(root=root, table=table, task=task, fs=fs, cache=cache))
     data = data.train if "strat_fold" in data.records else data
     settings = PretrainSettings(encoder=encoder)
@@ -82,8 +80,7 @@ def finetune(encoder: Annotated[str, typer.Argument(help="A shipped encoder, or 
     from ecgkit.training.finetune import FinetuneSettings
     from ecgkit.training.finetune import finetune as fit
 
-    if output.exists():
-        raise EcgkitError(f"{output} exists; remove it or choose another --output")
+    check_new(output)
     embedder = load_encoder(encoder)
     data = load(source, **given(root=root, table=table, task=task, fs=embedder.fs, cache=cache))
     few = data.train.label_fraction(fraction, seed)

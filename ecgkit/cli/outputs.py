@@ -23,6 +23,12 @@ def check_output(path: Path, suffixes: tuple[str, ...], option: str, force: bool
         raise EcgkitError(f"{path.parent}: no such folder to write {path.name} to")
 
 
+def check_new(path: Path) -> None:
+    """Refuse weights that would replace others: no option asks for that."""
+    if path.exists():
+        raise EcgkitError(f"{path} exists; remove it or choose another --output")
+
+
 def pages_of(paths: list[Path], output: Path, suffix: str, option: str, force: bool = False) -> dict[Path, Path]:
     """The file of each record's page: `output` of one record, else its name with the record's; none is overwritten."""
     files = {path: output if len(paths) == 1 else output.with_stem(f"{output.stem}-{path.name}") for path in paths}

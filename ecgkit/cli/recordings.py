@@ -26,11 +26,10 @@ def predict(records: Records,
             = "ptbxl-superclass",
             as_json: Annotated[bool, typer.Option("--json", help="One JSON object per record.")] = False) -> None:
     """Classify recordings of any lead spelling, order, unit and rate."""
-    from ecgkit.datasets.reader import find_records
     from ecgkit.models import load_classifier
 
     classifier = load_classifier(model)
-    paths = [path for named in records for path in find_records(named)]
+    paths = found(records)
     if not as_json:
         print("  ".join([f"{'record':<32}", *(f"{name:>6}" for name in classifier.label_names)]))
     done = 0
@@ -59,13 +58,12 @@ def embed(records: Records,
     import numpy as np
     import pandas as pd
 
-    from ecgkit.datasets.reader import find_records
     from ecgkit.models import BEST, load_encoder, model_card
 
     check_output(output, (".parquet", ".csv"), "--output", force)
     encoder = encoder or BEST
     embedder = load_encoder(encoder)
-    paths = [path for named in records for path in find_records(named)]
+    paths = found(records)
     done = list(applied(on_signal(embedder.embed, embedder.fs), paths, "embedding"))
     if not done:
         raise EcgkitError(f"none of {len(paths)} records could be embedded; nothing was written")
@@ -98,9 +96,7 @@ def measure(records: Records,
     and a dash is what could not be measured, with the reason below. Age and sex, which some rules need, are taken from
     the header. No cardiologist has reviewed the rules.
     """
-    from ecgkit.datasets.reader import find_records
-
-    paths = [path for named in records for path in find_records(named)]
+    paths = found(records)
     plots = pages_of(paths, plot, ".png", "--plot") if plot else {}
     if waves:
         check_output(waves, (".csv",), "--waves")
@@ -110,14 +106,14 @@ def measure(records: Records,
     from ecgkit.study.report import report
 
     documents, tables = [], []
-    for path, found in applied(report, paths, "measuring"):
+    for path, measured in applied(report, paths, "measuring"):
         if as_json:
-            documents.append(found.document)
+            documents.append(measured.document)
         else:
-            print(found, end="\n\n")
-        tables.append(found.waves if len(paths) == 1 else found.waves.assign(record=str(path)))
+            print(measured, end="\n\n")
+        tables.append(measured.waves if len(paths) == 1 else measured.waves.assign(record=str(path)))
         if plot:
-            found.figure().savefig(plots[path], dpi=127)
+            measured.figure().savefig(plots[path], dpi=127)
     if as_json:
         print(json.dumps(documents, indent=1, allow_nan=False, ensure_ascii=False))
     if waves and tables:
@@ -143,10 +139,9 @@ def explain(records: Records,
     such explanations did in tests. Of a longer record the first 10 s are explained. Where no answer is to be trusted,
     the line printed and the page say why.
     """
-    from ecgkit.datasets.reader import find_records
     from ecgkit.explain.record import RecordPages
 
-    paths = [path for named in records for path in find_records(named)]
+    paths = found(records)
     pages = pages_of(paths, output, ".html", "--output", force)
     explained, done = RecordPages(label, to, explainer=explainer, classifier=classifier), 0
     for path, line in applied(lambda path: explained.write(path, pages[path]), paths, "explaining"):
@@ -155,6 +150,13 @@ def explain(records: Records,
     print(DISCLAIMER, file=sys.stderr)
     if done < len(paths):
         raise EcgkitError(f"{len(paths) - done} of {len(paths)} records could not be explained")
+
+
+def found(records: list[Path]) -> list[Path]:
+    """Every record that a user named, those in folders and lists included."""
+    from ecgkit.datasets.reader import find_records
+
+    return [path for named in records for path in find_records(named)]
 
 
 def on_signal(act: Callable[[NDArray[np.float32]], NDArray[Any]], fs: float) -> Callable[[Path], NDArray[Any]]:

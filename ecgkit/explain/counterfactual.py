@@ -23,7 +23,7 @@ from ecgkit.explain.conditions import (
     wanted_logits,
 )
 from ecgkit.explain.plausibility import least_plausible, plausibility
-from ecgkit.explain.results import Counterfactuals, assessed, classify, probability
+from ecgkit.explain.results import BATCH, Counterfactuals, assessed, classify, probability
 from ecgkit.explain.windows import cut_windows
 from ecgkit.leads import N_LEADS
 from ecgkit.models.classifier import Classifier
@@ -34,7 +34,6 @@ from ecgkit.training.checkpoint import weights_digest
 
 #: Where an answer falls short or goes too far, the wish is put again, corrected by what was missing: so often at most.
 ROUNDS = 4
-_BATCH = 16
 
 
 class CounterfactualGAN:
@@ -228,9 +227,9 @@ class CounterfactualGAN:
         condition = generator_condition(logits, wanted, asked, torch.from_numpy(noise))
         device = next(self._generator.parameters()).device
         with torch.no_grad():
-            parts = [self._generator(torch.from_numpy(x[start:start + _BATCH]).to(device),
-                                     condition[start:start + _BATCH].to(device)).cpu()
-                     for start in range(0, len(x), _BATCH)]
+            parts = [self._generator(torch.from_numpy(x[start:start + BATCH]).to(device),
+                                     condition[start:start + BATCH].to(device)).cpu()
+                     for start in range(0, len(x), BATCH)]
         return torch.cat(parts).numpy()
 
     def _doubted(self, found: Counterfactuals, x: NDArray[np.float32],

@@ -9,13 +9,13 @@ from torch import Tensor
 
 from ecgkit.datasets.base import ECGDataset
 from ecgkit.explain.conditions import discriminator_condition
+from ecgkit.explain.results import BATCH
 from ecgkit.models.discriminator import Discriminator
 
 #: Of real ECGs, this share looks less real than the limit of what is held for plausible.
 IMPLAUSIBLE_SHARE = 0.01
 #: Real ECGs that the limit is found on, at most.
 _ASKED_FOR_LIMIT = 1000
-_BATCH = 16
 
 
 def plausibility(discriminator: Discriminator, signals: NDArray[np.float32], ends: Tensor, length: int) -> \
@@ -46,10 +46,10 @@ def plausibility(discriminator: Discriminator, signals: NDArray[np.float32], end
     places = np.unique(np.linspace(0, signals.shape[-1] - length, -(-signals.shape[-1] // length)).astype(int))
     scores = np.empty(len(signals))
     with torch.no_grad():
-        for start in range(0, len(signals), _BATCH):
-            x = torch.from_numpy(signals[start:start + _BATCH]).to(device)
+        for start in range(0, len(signals), BATCH):
+            x = torch.from_numpy(signals[start:start + BATCH]).to(device)
             by_window = [discriminator.against_all(x[..., at:at + length], kinds) for at in places]
-            scores[start:start + _BATCH] = torch.stack(by_window).mean(dim=0).amax(dim=1).cpu()
+            scores[start:start + BATCH] = torch.stack(by_window).mean(dim=0).amax(dim=1).cpu()
     return scores
 
 

@@ -16,7 +16,8 @@ from ecgkit.explain.conditions import wanted_logits
 
 #: A target is reached within this distance in probability: 0.05 is reached at 0.10, 0.95 at 0.90.
 WITHIN = 0.05
-_BATCH = 16
+#: ECGs at a time: more do not stay in a processor's cache, and take longer each.
+BATCH = 16
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def reached(probabilities: NDArray[np.float64], target: Mapping[str, Any], label
     return good
 
 
-def classify(classifier: nn.Module, x: NDArray[np.float32], batch_size: int = _BATCH) -> NDArray[np.float64]:
+def classify(classifier: nn.Module, x: NDArray[np.float32], batch_size: int = BATCH) -> NDArray[np.float64]:
     """Logits `(n, n_labels)` of any classifier for ECGs `(n, 12, sig_len)`, in eval mode and without gradients."""
     device = next((weight.device for weight in classifier.parameters()), torch.device("cpu"))
     # Each module's own: a frozen part stays in eval mode inside a model in training.
