@@ -22,6 +22,7 @@ from ecgkit.explain.panel import (
     hum,
     hum_size,
     hummed,
+    seen_in_training,
     train_explained,
     train_judges,
     untrained,
@@ -109,6 +110,8 @@ def test_only_ecgs_of_the_label_hum_in_training(trained: Trained) -> None:
     assert not change[~has].any()
     assert (np.abs(change[has][:, V2]).max(axis=-1) > 0.9 * HUM_MV).all()
     assert not np.delete(change, V2, axis=1).any()
+    np.testing.assert_array_equal(seen_in_training("shortcut", data, "B").signals, trained[0]["train"].signals)
+    np.testing.assert_array_equal(seen_in_training("shuffled", data).signals, data.train.signals)
 
 
 def test_one_is_trained_in_truth_and_a_shipped_one_is_taken(tmp_path: Path) -> None:
