@@ -31,9 +31,9 @@ class BatteryRun:
         What the run says of itself: `data`, `n_ecgs`, `fingerprint`.
     simulated : bool
         Whether there is a truth.
-    battery, sets, located, consistency, effects : DataFrame
+    battery, sets, located, consistency, effects, planted : DataFrame
         `battery_table`, `battery_sets.realism` by explainer, `battery_maps.localised`, `battery_study.agreement`,
-        `battery_sets.effects` by network and label.
+        `battery_sets.effects` by network and label, `battery_study.shortcut_table`.
     """
 
     summary: dict[str, Any]
@@ -43,6 +43,7 @@ class BatteryRun:
     located: pd.DataFrame
     consistency: pd.DataFrame
     effects: pd.DataFrame
+    planted: pd.DataFrame
 
     @property
     def data(self) -> str:
@@ -73,7 +74,7 @@ def _read(folder: Path) -> BatteryRun:
     located = table("located", [0, 1])
     return BatteryRun(json.loads((folder / "summary.json").read_text(encoding="utf-8")), len(located) > 0,
                       table("battery", [0, 1]), table("sets", [0]), located, table("consistency", [0]),
-                      table("effects", [0, 1]))
+                      table("effects", [0, 1]), table("shortcut", [0]))
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,14 @@ def _controls(run: BatteryRun) -> str:
     return f"{((rows['low'] <= 0) & (rows['high'] >= 0)).sum()} of {len(rows)} cover 0"
 
 
+def _revealed(run: BatteryRun) -> str:
+    """How much of a planted artefact is left in the answers of its network's explainer."""
+    if "artefact away" not in run.planted.index:
+        return _NOTHING
+    row = run.planted.loc["artefact away"].to_dict()
+    return f"{row['before']:.0f} µV, {row['after']:.0f} left; {100 * row['answered']:.0f} % answered"
+
+
 AIMS = (
     Aim("target reached", "≥ 0.98", "≥ 0.95", partial(_battery, "target reached")),
     Aim("reached, plausible and followed by the twins", _NO_AIM, _NO_AIM,
@@ -142,6 +151,7 @@ AIMS = (
     Aim("share of the signal changed", "far below 0.78", "far below 0.78",
         partial(_battery, "signal changed by over 20 µV")),
     Aim("controls: effects of networks that know nothing", "all cover 0", "all cover 0", _controls),
+    Aim("a planted artefact is taken away", _NOTHING, "it is", _revealed),
     Aim("consistency across retrained networks", "≥ 0.8", "≥ 0.7", _consistent),
     Aim("ms per ECG", "≤ 10", "≤ 10", partial(_battery, "ms per ECG", digits=0)),
 )

@@ -37,6 +37,9 @@ def write_run(folder: Path, data: str, *, truth: bool = False, controls: bool = 
     moved = pd.DataFrame.from_dict(effects, orient="index", columns=STATS)
     moved.index = pd.MultiIndex.from_tuples(effects, names=["network", "label"])
     moved.to_csv(folder / "effects.csv")
+    planted = [[30, 0.9, 100.2, 12.7, 10, 15]] if controls else []
+    pd.DataFrame(planted, columns=["n", "answered", "before", "after", "low", "high"],
+                 index=pd.Index(["artefact away"][:len(planted)], name="question")).to_csv(folder / "shortcut.csv")
 
 
 def test_aims_stand_beside_what_was_found_on_each_source(tmp_path: Path) -> None:
@@ -56,6 +59,8 @@ def test_aims_stand_beside_what_was_found_on_each_source(tmp_path: Path) -> None
     assert simulated["edit lies where the truth is (IoU)"] == "0.50 (0.40–0.60)"
     controls = "controls: effects of networks that know nothing"
     assert (recorded[controls], simulated[controls]) == ("–", "1 of 2 cover 0")
+    planted = "a planted artefact is taken away"
+    assert (recorded[planted], simulated[planted]) == ("–", "100 µV, 13 left; 90 % answered")
     aims = table["recorded ECGs: aim"], table["simulated ECGs: aim"]
     assert [aim["target reached"] for aim in aims] == ["≥ 0.95", "≥ 0.98"]
 
