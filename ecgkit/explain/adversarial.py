@@ -129,7 +129,7 @@ def train_generator(windows: Windows, classifiers: Sequence[nn.Module], settings
         The generator's running mean; both in eval mode.
     DataFrame
         Every hundred steps the means of: `reach`, `keep` (logits), `edit` (mV), `shift` (samples), `cycle` (mV), `real`
-        and `fake` (the discriminator's scores), `correlation` of wanted and obtained logits.
+        and `fake` (the discriminator's scores), `correlation` of wanted and obtained logits; `minutes` so far.
 
     Raises
     ------

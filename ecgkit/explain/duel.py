@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -52,10 +53,16 @@ class Duel:
         raise NotImplementedError
 
     def train(self, steps: int, file: Path | None) -> None:
-        """Train until `steps`, from where the checkpoint stands that was restored; save every `ROW`."""
+        """Train until `steps`, from where the checkpoint stands that was restored; save every `ROW`.
+
+        Each row of the history says how many minutes of training it took up to there, those before a kill too.
+        """
         rows = range(-(-(steps - self.step) // ROW))
+        spent = self.history[-1].get("minutes", 0.0) if self.history else 0.0
+        started = time.monotonic()
         for _ in track(rows, f"training {self.name}", total=len(rows), unit=f"{ROW} steps"):
             self.train_some(min(ROW, steps - self.step))
+            self.history[-1]["minutes"] = spent + (time.monotonic() - started) / 60
             if file:
                 self.save(file)
 

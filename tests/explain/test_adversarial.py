@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -38,10 +39,12 @@ def test_it_learns_to_follow_the_wish(windows: Windows, monkeypatch: pytest.Monk
     monkeypatch.setattr(duel, "ROW", 20)
     generator, discriminator, history = train(windows, TINY)
     assert history["step"].tolist() == [20, 40, 60, 80, 100]
-    assert list(history) == ["step", "reach", "keep", "edit", "shift", "cycle", "real", "fake", "correlation"]
+    assert list(history) == ["step", "reach", "keep", "edit", "shift", "cycle", "real", "fake", "correlation",
+                             "minutes"]
     assert history["correlation"].iloc[-1] > 0.5
     assert history["correlation"].iloc[0] < 0.5
     assert history["reach"].iloc[-1] < 0.5 * history["reach"].iloc[0]
+    assert (history["minutes"].diff().iloc[1:] > 0).all()
     assert not generator.training
     assert not discriminator.training
 
@@ -53,8 +56,12 @@ def test_the_same_seed_gives_the_same_bytes_and_spares_the_global_generator(wind
     again, other_critic, repeated = train(windows, seed=3)
     assert same(one, again)
     assert same(its_critic, other_critic)
-    pd.testing.assert_frame_equal(history, repeated, check_exact=True)
+    pd.testing.assert_frame_equal(untimed(history), untimed(repeated), check_exact=True)
     assert not same(one, train(windows, seed=4)[0])
+
+
+def untimed(history: pd.DataFrame) -> pd.DataFrame:
+    return history.drop(columns="minutes")
 
 
 class Stopped(Exception):
@@ -86,9 +93,10 @@ def test_a_killed_run_ends_in_the_same_weights(windows: Windows, tmp_path: Path,
     assert asked == [3, 4, 5, 6, 7], "it went on from the last row"
     assert same(whole, resumed)
     assert same(its_critic, critic)
-    pd.testing.assert_frame_equal(history, repeated, check_exact=True)
-    done, _, _ = train(windows, checkpoints=tmp_path)
+    pd.testing.assert_frame_equal(untimed(history), untimed(repeated), check_exact=True)
+    done, _, told = train(windows, checkpoints=tmp_path)
     assert len(asked) == 5, "a finished run is not run again"
+    assert told["minutes"].tolist() == repeated["minutes"].tolist()
     assert same(whole, done)
 
 
@@ -162,3 +170,19 @@ def test_frozen_is_in_eval_mode_and_learns_nothing() -> None:
     model = frozen(nn.Sequential(nn.Linear(2, 2), nn.Dropout()).train())
     assert not any(module.training for module in model.modules())
     assert not any(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_the_minutes_before_a_kill_count(windows: Windows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(duel, "ROW", 4)
+    times = iter([0.0, 600.0, 60.0, 120.0])
+    monkeypatch.setattr(duel, "time", SimpleNamespace(monotonic=lambda: next(times)))
+    saved = duel.Duel.save
+
+    def killed(self: duel.Duel, file: Path) -> None:
+        saved(self, file)
+        raise Stopped
+    monkeypatch.setattr(duel.Duel, "save", killed)
+    with pytest.raises(Stopped):
+        train(windows, checkpoints=tmp_path)
+    monkeypatch.setattr(duel.Duel, "save", saved)
+    assert train(windows, checkpoints=tmp_path)[2]["minutes"].tolist() == [10.0, 11.0]
