@@ -238,7 +238,8 @@ def library_version() -> str:
 def _paths(run: Run, partial: Path) -> dict[str, str]:
     """Paths that a notebook is told: where to write, where its data and its forerunners' results are."""
     paths = {"output_dir": str(partial / "results")}
-    if run.data:
+    # One that only puts results of others together reads no recordings.
+    if run.data and "data" in inspect(run.source):
         paths["data"] = str(run.data)
     if run.start:
         paths["start_dir"] = str(run.start.results)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import pytest
 from ecgkit.batch.plan import make_plan, write_json
 from ecgkit.batch.run import SPENT, check_parameters, locked, run_notebook, run_planned
 from ecgkit.errors import EcgkitError
-from tests.batch.conftest import BODY, ROOT, code_outputs, the_run, write_notebook
+from tests.batch.conftest import BODY, PARAMETERS, ROOT, code_outputs, the_run, write_notebook
 
 SLOW = """import pathlib, time
 out = pathlib.Path(output_dir)
@@ -157,3 +158,11 @@ def wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
         assert process.poll() is None, process.communicate()[1].decode()
         assert time.monotonic() < deadline, f"{path} did not come"
         time.sleep(0.05)
+
+
+def test_recordings_are_told_to_notebooks_that_read_some(tiny: Path, tmp_path: Path) -> None:
+    run = replace(the_run(tiny, "01_first"), data=tmp_path)
+    assert run_planned(run).is_file(), "it has no parameter for them"
+    write_notebook(run.source, BODY + "\nprint(data)", parameters=PARAMETERS + '\ndata: str = ""  # ECGs')
+    run = replace(the_run(tiny, "01_first"), data=tmp_path)
+    assert tmp_path.name in code_outputs(run_planned(run))
