@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from tqdm import TqdmWarning
 
 from ecgkit.errors import EcgkitError
 from ecgkit.explain.gradcam import GuidedBackprop, class_activation
@@ -23,6 +25,11 @@ from ecgkit.leads import N_LEADS
 from ecgkit.physiology import delineate, median_beats
 from ecgkit.progress import track
 from ecgkit.simulator import Waves
+
+with warnings.catch_warnings():
+    # captum and shap import it too; in a notebook it would warn of bars that nobody asked for.
+    warnings.simplefilter("ignore", TqdmWarning)
+    import tqdm.auto  # noqa: F401
 
 #: Coalitions of Kernel SHAP; with fewer, the regression on so many players is not determined.
 LEAST_COALITIONS = 100

@@ -10,7 +10,7 @@ import pandas as pd
 from ecgkit.datasets.base import ECGDataset
 from ecgkit.evaluation import Bootstrap, auroc, bootstrap
 from ecgkit.explain.battery import Answers, Bench
-from ecgkit.explain.battery_table import with_interval
+from ecgkit.explain.battery_table import printed_value, with_interval
 from ecgkit.explain.conditions import AWAY
 from ecgkit.explain.results import Explainer
 from ecgkit.explain.scoring.discrimination import fresh_discriminator
@@ -78,6 +78,18 @@ def realism(answers: Answers, bench: Bench, asked: pd.DataFrame, real: ECGDatase
     ratio = (far.loc["made"] / far.loc["real"]).astype(float).to_dict()
     return {"auc": told.auc, "auc_low": float(low[0]), "auc_high": float(high[0]), "frechet": ratio["frechet"],
             "neighbours": ratio["neighbours"], "n": len(valid)}
+
+
+def printed_sets(sets: pd.DataFrame) -> pd.DataFrame:
+    """For print: each explainer's `realism` in a row, and `spearman` of `graded` where every grade was asked for."""
+    told = sets.rename(columns={"auc": "estimate", "auc_low": "low", "auc_high": "high"})
+    told["n"] = told["n"].where(told["estimate"].notna(), 0)  # too few to tell
+    numbers = sets.reindex(columns=["frechet", "neighbours", "spearman"]).astype(float)
+    numbers = numbers.map("{:.2f}".format).replace("nan", "–")
+    return pd.DataFrame({"fresh discriminator, AUROC": [printed_value(row) for _, row in told.iterrows()],
+                         "Fréchet distance": numbers["frechet"], "distance to neighbours": numbers["neighbours"],
+                         "follows the wish": numbers["spearman"], "answers": sets["n"].astype(int)},
+                        index=sets.index).rename_axis("explainer")
 
 
 def effects(explainer: Explainer, bench: Bench, *, n_boot: int = 1000, seed: int = 0) -> pd.DataFrame:

@@ -123,3 +123,10 @@ def shortcut_table(explainer: CounterfactualGAN, data: ECGDataset, label: str, *
                       "before": float(1000 * hum_size(signals[side], data.fs).mean()), "after": after["estimate"],
                       "low": after["low"], "high": after["high"]}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("question")
+
+
+def printed_shortcut(table: pd.DataFrame) -> pd.DataFrame:
+    """`shortcut_table` for print."""
+    after = [f"{row['after']:.0f} ({row['low']:.0f}–{row['high']:.0f})" for _, row in table.iterrows()]
+    return pd.DataFrame({"ECGs": table["n"], "answered": table["answered"].astype(float).round(2),
+                         "before, µV": table["before"].astype(float).round(), "after, µV": after}, index=table.index)

@@ -134,6 +134,13 @@ def _means(filled: NDArray[np.float64], known: NDArray[np.bool_], weights: NDArr
     return ratio(total, count, count > 0)
 
 
+def printed_estimates(table: pd.DataFrame, name: str, digits: int = 2) -> pd.DataFrame:
+    """`STATISTICS` for print: the estimate with its interval in a column `name`, all other columns, and `n`."""
+    words = [printed_value(row, digits) for _, row in table.iterrows()]
+    rest = table.drop(columns=list(STATISTICS)).round(digits)
+    return pd.DataFrame({name: words}, index=table.index, dtype=object).join(rest).assign(n=table["n"].astype(int))
+
+
 def printed_value(row: pd.Series[float], digits: int = 2) -> str:
     """An estimate with its interval, for print; a dash where nothing is known."""
     if not row["n"]:

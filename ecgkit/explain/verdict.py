@@ -124,20 +124,20 @@ def _controls(run: BatteryRun) -> str:
     rows = run.effects[run.effects.index.get_level_values(0).isin(["shuffled", "random"])]
     if not len(rows):
         return _NOTHING
-    return f"{((rows['low'] <= 0) & (rows['high'] >= 0)).sum()} of {len(rows)} cover 0"
+    return f"{((rows['low'] <= 0) & (rows['high'] >= 0)).sum()} of {len(rows)}"
 
 
 def _revealed(run: BatteryRun) -> str:
-    """How much of a planted artefact is left in the answers of its network's explainer."""
+    """A planted artefact's amplitude in the ECGs, and in the answers of its network's explainer."""
     if "artefact away" not in run.planted.index:
         return _NOTHING
     row = run.planted.loc["artefact away"].to_dict()
-    return f"{row['before']:.0f} µV, {row['after']:.0f} left; {100 * row['answered']:.0f} % answered"
+    return f"{row['before']:.0f} → {row['after']:.0f} µV"
 
 
 AIMS = (
     Aim("target reached", "≥ 0.98", "≥ 0.95", partial(_battery, "target reached")),
-    Aim("reached, plausible and followed by the twins", _NO_AIM, _NO_AIM,
+    Aim("reached and not withheld", _NO_AIM, _NO_AIM,
         partial(_battery, "valid: reached, plausible")),
     Aim("followed by unseen networks", "≥ 0.95", "≥ 0.85", partial(_battery, "followed by unseen networks")),
     Aim("the same of the attack", _NO_AIM, "≤ 0.3", partial(_battery, "followed by unseen networks",
@@ -145,14 +145,14 @@ AIMS = (
     Aim("defining rule no longer met", "≥ 0.95", "≥ 0.80",
         partial(_battery, "disease away: defining rule no longer met")),
     Aim("unrelated measurements kept", "≥ 0.95", "≥ 0.90", partial(_battery, "unrelated measurements kept")),
-    Aim("edit lies where the truth is (IoU)", "≥ 0.6", _NOTHING, _located),
+    Aim("IoU of the edit with the truth", "≥ 0.6", _NOTHING, _located),
     Aim("fresh discriminator, AUROC", "≤ 0.60", "≤ 0.65", partial(_sets, "auc")),
     Aim("follows the wish (rank correlation)", "≥ 0.98", "≥ 0.95", partial(_sets, "spearman")),
-    Aim("share of the signal changed", "far below 0.78", "far below 0.78",
+    Aim("share of the signal changed", "≪ 0.78", "≪ 0.78",
         partial(_battery, "signal changed by over 20 µV")),
-    Aim("controls: effects of networks that know nothing", "all cover 0", "all cover 0", _controls),
-    Aim("a planted artefact is taken away", _NOTHING, "it is", _revealed),
-    Aim("consistency across retrained networks", "≥ 0.8", "≥ 0.7", _consistent),
+    Aim("effects on controls that cover 0", "all", "all", _controls),
+    Aim("planted artefact, before and after", _NOTHING, "gone", _revealed),
+    Aim("agreement with a retrained network's", "≥ 0.8", "≥ 0.7", _consistent),
     Aim("ms per ECG", "≤ 10", "≤ 10", partial(_battery, "ms per ECG", digits=0)),
 )
 

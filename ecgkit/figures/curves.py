@@ -15,6 +15,9 @@ from ecgkit.errors import EcgkitError
 from ecgkit.evaluation import auroc, bootstrap, ece, reliability, roc_band, roc_curve
 from ecgkit.figures.style import FAINT, GREY, INK, PALETTE, WIDTH, styled
 
+#: Of many classifiers; the marker tells apart those of one colour.
+_COLOURS = (*PALETTE, GREY)
+
 
 @styled
 def training_curve(history: pd.DataFrame) -> Figure:
@@ -169,9 +172,9 @@ def interval_plot(tables: pd.DataFrame | Mapping[str, pd.DataFrame], *, value: s
     for k, (name, table) in enumerate(given.items()):
         rows = table.reindex(labels)
         y = np.arange(len(labels)) + step * (k - (len(given) - 1) / 2)
-        colour = PALETTE[k % len(PALETTE)]
+        colour, marker = _COLOURS[k % len(_COLOURS)], "os^"[k // len(_COLOURS) % 3]
         ax.hlines(y, rows[columns[1]], rows[columns[2]], color=colour, linewidth=1.8)
-        ax.plot(rows[value], y, "o", color=colour, markersize=5, label=name or None)
+        ax.plot(rows[value], y, marker, color=colour, markersize=5, label=name or None)
         for height, (score, low, high) in zip(y, rows[columns].to_numpy(), strict=True):
             ax.text(1.02, height, f"{score:.3f} ({low:.3f}–{high:.3f})" if np.isfinite(score) else "one class only",
                     transform=ax.get_yaxis_transform(), va="center", fontsize=8.5)
@@ -186,6 +189,9 @@ def interval_plot(tables: pd.DataFrame | Mapping[str, pd.DataFrame], *, value: s
     if len(given) > 1:
         figure.legend(*ax.get_legend_handles_labels(), loc="outside upper left", ncols=len(given))
     return figure
+
+#: Of many classifiers; the marker tells apart those of one colour.
+_COLOURS = (*PALETTE, GREY)
 
 
 def _panels(label_names: Sequence[str]) -> tuple[Figure, list[Axes]]:

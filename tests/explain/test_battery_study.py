@@ -10,7 +10,7 @@ import torch
 import ecgkit
 from ecgkit.errors import EcgkitError
 from ecgkit.explain.battery import Answers, Bench
-from ecgkit.explain.battery_study import BASELINES, attack_like, baselines
+from ecgkit.explain.battery_study import BASELINES, attack_like, baselines, printed_shortcut
 from ecgkit.models import Classifier, build_encoder, pretrained
 
 
@@ -41,3 +41,10 @@ def test_the_attack_spends_the_norm_of_the_other_edits(data: ecgkit.ECGDataset, 
     attacked = attack_like(answers, Bench(data, classifier, {}, {}, pretrained()), asked, classifier)
     spent = np.sqrt(np.square(attacked.signals - before).sum(axis=(1, 2)))
     np.testing.assert_allclose(spent, np.sqrt(np.square(edits).sum(axis=(1, 2))), rtol=1e-3)
+
+
+def test_the_shortcut_is_printed_and_may_be_missing() -> None:
+    row = {"n": 268, "answered": 0.978, "before": 101.6, "after": 16.37, "low": 14.98, "high": 17.9}
+    shown = printed_shortcut(pd.DataFrame([row], index=["artefact away"]))
+    assert shown.loc["artefact away"].tolist() == [268, 0.98, 102.0, "16 (15–18)"]
+    assert printed_shortcut(pd.DataFrame(columns=list(row))).empty

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ecgkit.explain.battery_table import battery_table, printed_battery, with_interval
+from ecgkit.explain.battery_table import STATISTICS, battery_table, printed_battery, printed_estimates, with_interval
 
 
 def examined(valid: float, size: float, n: int = 40) -> pd.DataFrame:
@@ -53,3 +53,12 @@ def test_a_metric_that_the_attack_wins_is_marked_and_a_tie_too() -> None:
     assert better["note"]["valid: reached, plausible ↑"] == ""
     assert better["best"]["valid: reached, plausible ↑"] == "GAN"
     assert better["GAN"]["valid: reached, plausible ↑"] == "1.00 (1.00–1.00)"
+
+
+def test_estimates_are_printed_with_their_intervals_and_what_stands_beside() -> None:
+    table = pd.DataFrame([[0.123, 0.1, 0.15, 9, 0.987], [np.nan, np.nan, np.nan, 0, 0.5]],
+                         columns=[*STATISTICS, "answered"], index=pd.Index(["a", "b"], name="label"))
+    shown = printed_estimates(table, "movement")
+    assert shown.to_dict("list") == {"movement": ["0.12 (0.10–0.15)", "–"], "answered": [0.99, 0.5], "n": [9, 0]}
+    assert shown.index.name == "label"
+    assert list(printed_estimates(table.head(0), "movement")) == list(shown), "no run of it, an empty table"

@@ -55,12 +55,12 @@ def test_aims_stand_beside_what_was_found_on_each_source(tmp_path: Path) -> None
     assert recorded["the same of the attack"] == "0.20 (0.10–0.30)"
     assert recorded["ms per ECG"] == "12 (11–13)"
     assert recorded["fresh discriminator, AUROC"] == "0.70 (0.60–0.80)"
-    assert recorded["edit lies where the truth is (IoU)"] == recorded["consistency across retrained networks"] == "–"
-    assert simulated["edit lies where the truth is (IoU)"] == "0.50 (0.40–0.60)"
-    controls = "controls: effects of networks that know nothing"
-    assert (recorded[controls], simulated[controls]) == ("–", "1 of 2 cover 0")
-    planted = "a planted artefact is taken away"
-    assert (recorded[planted], simulated[planted]) == ("–", "100 µV, 13 left; 90 % answered")
+    assert recorded["IoU of the edit with the truth"] == recorded["agreement with a retrained network's"] == "–"
+    assert simulated["IoU of the edit with the truth"] == "0.50 (0.40–0.60)"
+    controls = "effects on controls that cover 0"
+    assert (recorded[controls], simulated[controls]) == ("–", "1 of 2")
+    planted = "planted artefact, before and after"
+    assert (recorded[planted], simulated[planted]) == ("–", "100 → 13 µV")
     aims = table["recorded ECGs: aim"], table["simulated ECGs: aim"]
     assert [aim["target reached"] for aim in aims] == ["≥ 0.95", "≥ 0.98"]
 

@@ -97,6 +97,13 @@ def test_interval_plot_of_one_and_of_several():
     assert not interval_plot(table, value="average_precision", axis_label="average precision").legends
 
 
+def test_no_two_classifiers_of_an_interval_plot_look_alike():
+    table = pd.DataFrame({"auroc": [0.7], "auroc_low": [0.6], "auroc_high": [0.8]}, index=["MI"])
+    figure = interval_plot({f"net {k}": table for k in range(9)})
+    points = [line for line in figure.axes[0].lines if str(line.get_label()).startswith("net")]
+    assert len({(line.get_color(), line.get_marker()) for line in points}) == 9
+
+
 def test_differences_have_a_line_at_none():
     table = pd.DataFrame({"auroc": [0.1, -0.1], "auroc_low": [0.0, -0.2], "auroc_high": [0.2, 0.0]}, index=["a", "b"])
     zero = [line for line in interval_plot(table).axes[0].lines if list(line.get_xdata()) == [0, 0]]
