@@ -77,6 +77,21 @@ def _read(folder: Path) -> BatteryRun:
                       table("effects", [0, 1]), table("shortcut", [0]))
 
 
+def maps_beside_truth(folder: str | Path) -> pd.DataFrame:
+    """How well each attribution's maps lie where the truth is, for print; empty where only recorded ECGs were mapped.
+
+    Parameters
+    ----------
+    folder : path
+        Results of 08_attribution, or a folder of such.
+    """
+    for path in sorted([*Path(folder).glob("truth.csv"), *Path(folder).glob("*/truth.csv")]):
+        table = pd.read_csv(path, dtype=str)
+        if "IoU" in table:
+            return table.set_index("method")
+    return pd.DataFrame()
+
+
 @dataclass(frozen=True)
 class Aim:
     """Something that was to be reached.

@@ -81,6 +81,14 @@ def test_what_has_not_run_is_not_published(plan: Plan) -> None:
     assert (plan.root / PUBLISHED / MANIFEST).read_text() == before
 
 
+def test_checkpoints_are_not_published(plan: Plan) -> None:
+    kept = plan.runs[0].results / "checkpoints/part.csv"
+    kept.parent.mkdir()
+    kept.write_text("half,done\n")
+    publish(plan)
+    assert not list((plan.root / PUBLISHED).rglob("part.csv"))
+
+
 def test_nothing_published_is_one_line(tiny: Path) -> None:
     with pytest.raises(EcgkitError, match="^nothing is published"):
         check_published(tiny)

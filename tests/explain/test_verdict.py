@@ -11,7 +11,7 @@ import pytest
 from ecgkit.errors import EcgkitError
 from ecgkit.explain.battery_maps import EDIT
 from ecgkit.explain.battery_table import METRICS
-from ecgkit.explain.verdict import AIMS, aims_table, battery_runs, headline, winners_table
+from ecgkit.explain.verdict import AIMS, aims_table, battery_runs, headline, maps_beside_truth, winners_table
 
 STATS = ["estimate", "low", "high", "n"]
 
@@ -90,3 +90,12 @@ def test_the_figure_gets_every_explainer_with_its_interval(tmp_path: Path) -> No
 def test_no_run_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(EcgkitError, match="no results of the battery; run 10_battery first"):
         battery_runs(tmp_path)
+
+
+def test_maps_beside_the_truth_are_those_of_the_simulated_run(tmp_path: Path) -> None:
+    for name, text in (("a", ",result\n0,no truth\n"), ("b", "method,n,IoU\nsaliency,24,0.13 (0.11 to 0.15)\n")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "truth.csv").write_text(text)
+    assert maps_beside_truth(tmp_path).loc["saliency"].tolist() == ["24", "0.13 (0.11 to 0.15)"]
+    assert maps_beside_truth(tmp_path / "b").index.tolist() == ["saliency"]
+    assert maps_beside_truth(tmp_path / "a").empty
