@@ -58,6 +58,19 @@ def test_every_figure_has_number_caption_and_alt_text(path: Path) -> None:
             assert len(described["image"]["alt"]) > 20
 
 
+def labels(path: Path) -> list[str]:
+    """Names of the figures and tables of a notebook, which the whole book shares."""
+    metadata = [cell.metadata for cell in cells(path)]
+    return [each["table"]["name"] for each in metadata if "table" in each] \
+        + [each["mystnb"]["figure"]["name"] for each in metadata if "figure" in each.get("mystnb", {})]
+
+
+def test_no_figure_or_table_has_the_name_of_another(path: Path) -> None:
+    own, elsewhere = labels(path), [name for other in NOTEBOOKS if other != path for name in labels(other)]
+    assert len(own) == len(set(own))
+    assert not set(own) & set(elsewhere)
+
+
 def test_cells_are_thin(path: Path) -> None:
     for cell in cells(path):
         assert len(cell.source.splitlines()) <= 25, cell.id
