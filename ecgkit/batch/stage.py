@@ -64,7 +64,7 @@ def stage(root: Path, profile: str, executed: Mapping[str, Path], target: Path) 
     _link(root / "book", target / "book")
     for notebook, name in shown(executed).items():
         page = merge(root / "notebooks" / f"{notebook}.ipynb", executed[name] / f"{name}.ipynb")
-        nbformat.write(for_page(page, name), target / "notebooks" / f"{notebook}.ipynb")
+        nbformat.write(for_page(page, name, executed[name] / "results"), target / "notebooks" / f"{notebook}.ipynb")
     for name, folder in executed.items():
         _link(folder / "results", target / "results" / name)
     pd.DataFrame([_run(name, folder) for name, folder in executed.items()]).to_csv(target / "results" / "runs.csv",
@@ -133,11 +133,12 @@ def merge(source: Path, executed: Path) -> nbformat.NotebookNode:
     return now
 
 
-def for_page(notebook: nbformat.NotebookNode, name: str) -> nbformat.NotebookNode:
+def for_page(notebook: nbformat.NotebookNode, name: str, results: Path) -> nbformat.NotebookNode:
     """Make the executed notebook of the run `name` a page: parameters folded away, tables numbered.
 
     A code cell with the metadata ``"table": {"file", "name", "caption"}`` shows the file that it wrote as a numbered
-    table in the place of its own output; one that holds more words than numbers adds ``"class": "words"``.
+    table in the place of its own output; one that holds more words than numbers adds ``"class": "words"``. A file of
+    `results` without a row is a table that says so.
     """
     cells = []
     for cell in notebook.cells:
@@ -150,15 +151,18 @@ def for_page(notebook: nbformat.NotebookNode, name: str) -> nbformat.NotebookNod
         table = cell.metadata.get("table")
         if table:
             tags.append("remove-output")
-            cells.append(nbformat.v4.new_markdown_cell(_table(table, name), id=f"table-{table['name']}"))
+            cells.append(nbformat.v4.new_markdown_cell(_table(table, name, results), id=f"table-{table['name']}"))
     notebook.cells = cells
     return notebook
 
 
-def _table(table: Mapping[str, str], name: str) -> str:
+def _table(table: Mapping[str, str], name: str, results: Path) -> str:
+    path, shown = results / table["file"], f":file: /results/{name}/{table['file']}"
+    empty = path.is_file() and len(path.read_text(encoding="utf-8").splitlines()) < 2
     return "\n".join([f"```{{csv-table}} {table['caption']}", f":name: {table['name']}",
-                      f":file: /results/{name}/{table['file']}", ":header-rows: 1",
-                      f":class: {' '.join(['results', *table.get('class', '').split()])}", "```"])
+                      ":header: result" if empty else shown, *([] if empty else [":header-rows: 1"]),
+                      f":class: {' '.join(['results', *table.get('class', '').split()])}",
+                      *(["", "nothing in this run"] if empty else []), "```"])
 
 
 def _injected(cell: nbformat.NotebookNode) -> bool:

@@ -47,7 +47,7 @@ def test_merge_refuses_other_code(tmp_path: Path) -> None:
 def test_parameters_are_folded_and_tables_numbered(tmp_path: Path) -> None:
     notebook = nbformat.read(executed(tmp_path / "run", "1 + 1"), as_version=4)
     notebook.cells[3].metadata["table"] = {"file": "t.csv", "name": "tab-t", "caption": "Counts."}
-    page = for_page(notebook, "n")
+    page = for_page(notebook, "n", tmp_path)
     assert ["hide-input" in cell.metadata["tags"] for cell in page.cells[1:4]] == [True, True, False]
     assert "remove-output" in page.cells[3].metadata["tags"]
     assert page.cells[4].source.splitlines()[:3] == ["```{csv-table} Counts.", ":name: tab-t",
@@ -59,7 +59,18 @@ def test_parameters_are_folded_and_tables_numbered(tmp_path: Path) -> None:
 def test_a_table_of_words_says_so(tmp_path: Path, given: dict[str, str], shown: str) -> None:
     notebook = nbformat.read(executed(tmp_path / "run", "1 + 1"), as_version=4)
     notebook.cells[3].metadata["table"] = {"file": "t.csv", "name": "tab-t", "caption": "Counts."} | given
-    assert shown in for_page(notebook, "n").cells[4].source.splitlines()
+    assert shown in for_page(notebook, "n", tmp_path).cells[4].source.splitlines()
+
+
+def test_a_table_without_a_row_says_so(tmp_path: Path) -> None:
+    notebook = nbformat.read(executed(tmp_path / "run", "1 + 1"), as_version=4)
+    notebook.cells[3].metadata["table"] = {"file": "t.csv", "name": "tab-t", "caption": "Counts."}
+    (tmp_path / "t.csv").write_text("label,n\n")
+    shown = for_page(notebook, "n", tmp_path).cells[4].source
+    assert "nothing in this run" in shown
+    assert ":file:" not in shown
+    (tmp_path / "t.csv").write_text("label,n\nMI,3\n")
+    assert "nothing in this run" not in for_page(notebook, "n", tmp_path).cells[4].source
 
 
 def test_mark_says_profile_data_and_number(tmp_path: Path) -> None:
