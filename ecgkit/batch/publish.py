@@ -68,8 +68,9 @@ def _keep(run: Run, folder: Path, *, page: bool) -> dict[str, Any]:
     if page:
         shutil.copy2(run.executed, folder)
     for path in sorted(run.results.rglob("*")):
-        if path.suffix in KEPT_SUFFIXES and path.stat().st_size <= KEPT_BYTES and "checkpoints" not in path.parts:
-            kept = folder / "results" / path.relative_to(run.results)
+        inside = path.relative_to(run.results)
+        if path.suffix in KEPT_SUFFIXES and path.stat().st_size <= KEPT_BYTES and "checkpoints" not in inside.parts:
+            kept = folder / "results" / inside
             kept.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, kept)
     record = json.loads(run.record.read_text(encoding="utf-8"))

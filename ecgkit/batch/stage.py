@@ -157,12 +157,12 @@ def for_page(notebook: nbformat.NotebookNode, name: str, results: Path) -> nbfor
 
 
 def _table(table: Mapping[str, str], name: str, results: Path) -> str:
-    path, shown = results / table["file"], f":file: /results/{name}/{table['file']}"
-    empty = path.is_file() and len(path.read_text(encoding="utf-8").splitlines()) < 2
-    return "\n".join([f"```{{csv-table}} {table['caption']}", f":name: {table['name']}",
-                      ":header: result" if empty else shown, *([] if empty else [":header-rows: 1"]),
-                      f":class: {' '.join(['results', *table.get('class', '').split()])}",
-                      *(["", "nothing in this run"] if empty else []), "```"])
+    path = results / table["file"]
+    shown, body = [f":file: /results/{name}/{table['file']}", ":header-rows: 1"], []
+    if path.is_file() and len(path.read_text(encoding="utf-8").splitlines()) < 2:
+        shown, body = [":header: result"], ["", "nothing in this run"]
+    return "\n".join([f"```{{csv-table}} {table['caption']}", f":name: {table['name']}", *shown,
+                      f":class: {' '.join(['results', *table.get('class', '').split()])}", *body, "```"])
 
 
 def _injected(cell: nbformat.NotebookNode) -> bool:

@@ -190,9 +190,6 @@ def interval_plot(tables: pd.DataFrame | Mapping[str, pd.DataFrame], *, value: s
         figure.legend(*ax.get_legend_handles_labels(), loc="outside upper left", ncols=len(given))
     return figure
 
-#: Of many classifiers; the marker tells apart those of one colour.
-_COLOURS = (*PALETTE, GREY)
-
 
 def _panels(label_names: Sequence[str]) -> tuple[Figure, list[Axes]]:
     """Square panels from 0 to 1, five to a line."""
