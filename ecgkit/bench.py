@@ -17,8 +17,8 @@ from torch.nn import functional
 
 from ecgkit.datasets import from_arrays, load
 from ecgkit.evaluation import auroc, bootstrap, resample_patients
+from ecgkit.explain.counterfactual.shipped import load as load_explainer
 from ecgkit.explain.results import classify
-from ecgkit.explain.shipped import load as load_explainer
 from ecgkit.leads import LEADS
 from ecgkit.losses import nt_xent
 from ecgkit.models import Classifier, Embedder, build_encoder

@@ -13,8 +13,8 @@ FLOORS = {
     "__init__": -1, "errors": -1, "progress": -1,
     "leads": 0, "losses": 0, "evaluation": 0,
     "transforms": 1, "simulator": 1, "figures": 1,
-    "models": 2, "physiology": 3, "datasets": 4, "training": 5, "study": 6, "explain": 6,
-    "batch": 7, "bench": 7, "cli": 8,
+    "models": 2, "physiology": 3, "datasets": 4, "training": 5, "explain": 6, "study": 7,
+    "batch": 8, "bench": 8, "cli": 9,
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
 

@@ -14,7 +14,7 @@ import pytest
 import wfdb
 
 from ecgkit import bench
-from ecgkit.cli.outputs import check_output
+from ecgkit.cli.options import check_output
 from ecgkit.errors import EcgkitError
 from ecgkit.leads import LEADS
 from ecgkit.models import (

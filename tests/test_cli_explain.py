@@ -10,8 +10,8 @@ import torch
 from bs4 import BeautifulSoup
 
 from ecgkit.datasets import from_arrays
-from ecgkit.explain.adversarial import GANSettings
-from ecgkit.explain.counterfactual import CounterfactualGAN
+from ecgkit.explain.counterfactual.gan import CounterfactualGAN
+from ecgkit.explain.counterfactual.training import GANSettings
 from ecgkit.leads import LEADS
 from ecgkit.models import Classifier, build_encoder, load_classifier, save_classifier
 from ecgkit.simulator import Cohort

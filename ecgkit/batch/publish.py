@@ -10,7 +10,7 @@ from typing import Any
 
 from ecgkit.batch.plan import RECORD, Plan, Run, code_digest, file_digest, load_profile, write_json
 from ecgkit.batch.run import library_version
-from ecgkit.batch.stage import read_summary
+from ecgkit.batch.site import read_summary
 from ecgkit.batch.variants import notebook_of, run_name, shown, variants_of
 from ecgkit.errors import EcgkitError
 

@@ -2,15 +2,169 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from ecgkit.batch.stage import stage
+import nbformat
+import pandas as pd
+
+from ecgkit.batch.plan import RECORD, code_cells
+from ecgkit.batch.variants import shown
 from ecgkit.errors import EcgkitError
+
+#: What every notebook writes into its output folder: JSON with at least `data` (what the ECGs are), `n_ecgs` and
+#: `fingerprint`.
+SUMMARY = "summary.json"
+#: Cells that are folded away, and what stands in their place.
+_FOLDED = {"parameters": "Parameters and their defaults", "injected-parameters": "Parameters of this run"}
+
+
+def stage(root: Path, profile: str, executed: Mapping[str, Path], target: Path) -> Path:
+    """Lay out the sources of a book in an empty folder.
+
+    Parameters
+    ----------
+    root : Path
+        The checkout.
+    profile : str
+        What the mark calls the profile.
+    executed : mapping of str to Path
+        Name of each run to its folder with ``record.json`` and ``results/``; the first run of each notebook, which
+        its page shows, also has ``<name>.ipynb``.
+    target : Path
+        Folder to make; an earlier one is removed.
+
+    Returns
+    -------
+    Path
+        `target`.
+
+    Raises
+    ------
+    EcgkitError
+        Where a notebook's code is no longer the code that was executed, or its summary is missing.
+    """
+    shutil.rmtree(target, ignore_errors=True)
+    for room in ("notebooks", "results"):
+        (target / room).mkdir(parents=True)
+    _link(root / "book", target / "book")
+    for notebook, name in shown(executed).items():
+        page = merge(root / "notebooks" / f"{notebook}.ipynb", executed[name] / f"{name}.ipynb")
+        nbformat.write(for_page(page, name, executed[name] / "results"), target / "notebooks" / f"{notebook}.ipynb")
+    for name, folder in executed.items():
+        _link(folder / "results", target / "results" / name)
+    pd.DataFrame([_run(name, folder) for name, folder in executed.items()]).to_csv(target / "results" / "runs.csv",
+                                                                                   index=False)
+    (target / "mark.json").write_text(json.dumps({"mark": mark(profile, executed)}), encoding="utf-8")
+    return target
+
+
+def _run(name: str, folder: Path) -> dict[str, Any]:
+    record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    summary = read_summary(name, folder)
+    return {"Notebook": name, "Data": summary["data"], "ECGs": f"{summary['n_ecgs']:,}",
+            "Fingerprint": summary["fingerprint"], "Finished": record["finished"][:10],
+            "Minutes": f"{record['minutes']:.1f}", "Cores": record["machine"]["cores"]}
+
+
+def mark(profile: str, executed: Mapping[str, Path]) -> str:
+    """Return the line that every page bears: ``"Profile quick: simulated ECGs, n = 2,000"``."""
+    name, folder = next(iter(executed.items()))
+    summary = read_summary(name, folder)
+    return f"Profile {profile}: {summary['data']}, n = {summary['n_ecgs']:,}"
+
+
+def read_summary(name: str, folder: Path) -> dict[str, Any]:
+    """Read what a notebook says of itself.
+
+    Raises
+    ------
+    EcgkitError
+        Where the notebook did not write it, or something is missing in it.
+    """
+    path = folder / "results" / SUMMARY
+    try:
+        summary = dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        raise EcgkitError(f"{name} wrote no {SUMMARY}: let it write one with data, n_ecgs, fingerprint "
+                          "to output_dir") from None
+    missing = [key for key in ("data", "n_ecgs", "fingerprint") if key not in summary]
+    if missing:
+        raise EcgkitError(f"{name}: {SUMMARY} lacks {missing[0]!r}")
+    return summary
+
+
+def merge(source: Path, executed: Path) -> nbformat.NotebookNode:
+    """Return an executed notebook with the prose, tags and captions that its source has now.
+
+    Raises
+    ------
+    EcgkitError
+        Where the code of the two differs.
+    """
+    if code_cells(source) != code_cells(executed):
+        raise EcgkitError(f"{source.name}: its code has changed since it was executed; run it again (make book)")
+    now, then = nbformat.read(source, as_version=4), nbformat.read(executed, as_version=4)
+    results = iter([cell for cell in then.cells if cell.cell_type == "code" and not _injected(cell)])
+    injected = [cell for cell in then.cells if _injected(cell)]
+    cells = []
+    for cell in now.cells:
+        if cell.cell_type == "code":
+            result = next(results)
+            cell.outputs, cell.execution_count = result.outputs, result.execution_count
+        cells.append(cell)
+        if "parameters" in cell.metadata.get("tags", []):
+            cells.extend(injected)
+    now.cells = cells
+    return now
+
+
+def for_page(notebook: nbformat.NotebookNode, name: str, results: Path) -> nbformat.NotebookNode:
+    """Make the executed notebook of the run `name` a page: parameters folded away, tables numbered.
+
+    A code cell with the metadata ``"table": {"file", "name", "caption"}`` shows the file that it wrote as a numbered
+    table in the place of its own output; one that holds more words than numbers adds ``"class": "words"``. A file of
+    `results` without a row is a table that says so.
+    """
+    cells = []
+    for cell in notebook.cells:
+        tags = cell.metadata.setdefault("tags", [])
+        for tag, prompt in _FOLDED.items():
+            if tag in tags:
+                tags.append("hide-input")
+                cell.metadata["mystnb"] = {"code_prompt_show": prompt, "code_prompt_hide": prompt}
+        cells.append(cell)
+        table = cell.metadata.get("table")
+        if table:
+            tags.append("remove-output")
+            cells.append(nbformat.v4.new_markdown_cell(_table(table, name, results), id=f"table-{table['name']}"))
+    notebook.cells = cells
+    return notebook
+
+
+def _table(table: Mapping[str, str], name: str, results: Path) -> str:
+    path = results / table["file"]
+    shown, body = [f":file: /results/{name}/{table['file']}", ":header-rows: 1"], []
+    if path.is_file() and len(path.read_text(encoding="utf-8").splitlines()) < 2:
+        shown, body = [":header: result"], ["", "nothing in this run"]
+    return "\n".join([f"```{{csv-table}} {table['caption']}", f":name: {table['name']}", *shown,
+                      f":class: {' '.join(['results', *table.get('class', '').split()])}", *body, "```"])
+
+
+def _injected(cell: nbformat.NotebookNode) -> bool:
+    return "injected-parameters" in cell.metadata.get("tags", [])
+
+
+def _link(real: Path, link: Path) -> None:
+    link.symlink_to(os.path.relpath(real.resolve(), link.parent.resolve()), target_is_directory=True)
+
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 #: Leads to the title page. Jupyter Book's own has no icon, so browsers ask the server for one that is not there.
@@ -31,7 +185,7 @@ def build_site(root: Path, profile: str, executed: Mapping[str, Path], site: Pat
     profile : str
         What the pages call the profile.
     executed : mapping of str to Path
-        Name of each run to its folder (`ecgkit.batch.stage.stage`).
+        Name of each run to its folder (`ecgkit.batch.site.stage`).
     site : Path
         Folder of the pages; an earlier one is replaced.
 

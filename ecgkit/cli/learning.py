@@ -7,8 +7,7 @@ from typing import Annotated
 import typer
 
 from ecgkit import __version__
-from ecgkit.cli.options import Cache, Device, Rate, Root, Seed, Table, Task, Weights, given
-from ecgkit.cli.outputs import check_new
+from ecgkit.cli.options import Cache, Device, Rate, Root, Seed, Table, Task, Weights, check_new, given
 
 
 def train(source: Annotated[str, typer.Argument(help="synthetic, ptbxl, challenge, ludb or folder.")],

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from ecgkit.cli.options import DISCLAIMER, Force, Records
-from ecgkit.cli.outputs import check_output, pages_of, write_table
+from ecgkit.cli.options import DISCLAIMER, Force, Records, check_output, pages_of, write_table
 from ecgkit.errors import EcgkitError, RecordError
 
 if TYPE_CHECKING:
@@ -103,7 +102,7 @@ def measure(records: Records,
 
     import pandas as pd
 
-    from ecgkit.study.report import report
+    from ecgkit.cli.measured import report
 
     documents, tables = [], []
     for path, measured in applied(report, paths, "measuring"):
@@ -139,7 +138,7 @@ def explain(records: Records,
     such explanations did in tests. Of a longer record the first 10 s are explained. Where no answer is to be trusted,
     the line printed and the page say why.
     """
-    from ecgkit.explain.record import RecordPages
+    from ecgkit.explain.report.page import RecordPages
 
     paths = found(records)
     pages = pages_of(paths, output, ".html", "--output", force)

@@ -4,12 +4,12 @@
 >>> explainer(x, target={"MI": 0.05}).signals                         # the same ECGs without the infarction
 """
 
-from ecgkit.explain.attribution import METHODS, attribute, completeness_error
+from ecgkit.explain.attribution.methods import METHODS, attribute, completeness_error
 from ecgkit.explain.baselines import PGD, LatentAscent, NearestUnlikeNeighbour, Wachter
-from ecgkit.explain.counterfactual import CounterfactualGAN
+from ecgkit.explain.counterfactual.gan import CounterfactualGAN
+from ecgkit.explain.counterfactual.shipped import load
 from ecgkit.explain.results import Counterfactuals, Explainer
-from ecgkit.explain.shipped import load
-from ecgkit.explain.style import StyleExplainer
+from ecgkit.explain.style.explainer import StyleExplainer
 
 __all__ = ["METHODS", "PGD", "CounterfactualGAN", "Counterfactuals", "Explainer", "LatentAscent",
            "NearestUnlikeNeighbour", "StyleExplainer", "Wachter", "attribute", "completeness_error", "load"]

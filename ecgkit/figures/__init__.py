@@ -5,17 +5,14 @@ once; a script saves it with `Figure.savefig`, and nothing is left to close.
 """
 
 from ecgkit.figures.annotated import annotated_ecg
-from ecgkit.figures.attribution import attribution_map, attribution_on_ecg
+from ecgkit.figures.attribution import attribution_map, attribution_on_ecg, quac_curves
 from ecgkit.figures.augmentations import augmentation_gallery
 from ecgkit.figures.cohort import age_sex, confusion_map, cooccurrence_map
-from ecgkit.figures.counterfactual import before_after, before_after_gallery, edit_map, sweep
+from ecgkit.figures.counterfactual import before_after, before_after_gallery, edit_map, gan_history, sweep
 from ecgkit.figures.curves import interval_plot, pretraining_curves, reliability_diagram, roc_curves, training_curve
 from ecgkit.figures.discovery import style_coordinates, style_effects
 from ecgkit.figures.ecg_paper import gallery, plot_ecg
-from ecgkit.figures.efficiency import label_efficiency
-from ecgkit.figures.embedding import embedding_map
-from ecgkit.figures.gan import gan_history
-from ecgkit.figures.quac import quac_curves
+from ecgkit.figures.learning import embedding_map, label_efficiency
 from ecgkit.figures.style import PALETTE, STYLE, styled
 
 __all__ = [

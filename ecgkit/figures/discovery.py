@@ -65,7 +65,7 @@ def style_effects(effects: pd.DataFrame, labels: Sequence[str] | None = None) ->
     ----------
     effects : DataFrame, indexed by `coordinate` and `measurement`
         Columns `says`, `unit`, `effect`, `effect_low`, `effect_high`, `spread`, `telling`; see
-        `ecgkit.explain.style.StyleExplainer.names`. Effects are drawn in spreads (standard deviations over beats), so
+        `ecgkit.explain.StyleExplainer.names`. Effects are drawn in spreads (standard deviations over beats), so
         that milliseconds and millivolts share an axis; the text is in the measurement's unit.
     labels : sequence of str, optional
         What is written left of each coordinate, in their order; 1, 2, ... by default.

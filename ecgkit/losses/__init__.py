@@ -5,6 +5,7 @@ from ecgkit.losses.contrastive import (
     cmsc,
     cmsmlc,
     cosine_similarity,
+    gather_ranks,
     lead_segment_loss,
     masked_log_softmax_loss,
     nt_xent,
@@ -14,7 +15,6 @@ from ecgkit.losses.contrastive import (
     view_pair_loss,
 )
 from ecgkit.losses.cpc import cpc
-from ecgkit.losses.gather import gather_ranks
 from ecgkit.losses.monitors import alignment, effective_rank, knn_accuracy, uniformity
 from ecgkit.losses.noncontrastive import barlow_twins, byol, moco_v3, vicreg
 

@@ -1,7 +1,5 @@
 """Encoders, embedder, classifier, and their weights in safetensors with a model card."""
 
-from ecgkit.models.classifier import Classifier
-from ecgkit.models.embedder import Embedder
 from ecgkit.models.encoders import ENCODERS, build_encoder
 from ecgkit.models.weights import (
     BEST,
@@ -14,6 +12,7 @@ from ecgkit.models.weights import (
     shipped,
     shipped_encoders,
 )
+from ecgkit.models.windowed import Classifier, Embedder
 from ecgkit.models.xresnet import XResNet1d
 
 __all__ = ["BEST", "ENCODERS", "Classifier", "Embedder", "XResNet1d", "build_encoder", "load_classifier",

@@ -10,7 +10,7 @@ from torch.nn.functional import interpolate, pad
 
 from ecgkit.errors import EcgkitError
 from ecgkit.leads import INDEPENDENT, N_LEADS, TWELVE_FROM_INDEPENDENT, independent
-from ecgkit.models.fold import FOLD, folded, unfolded
+from ecgkit.models.windowed import FOLD, folded, unfolded
 
 
 class Autoencoder(nn.Module):

@@ -10,7 +10,7 @@ from torch.nn.functional import interpolate, pad
 
 from ecgkit.errors import EcgkitError
 from ecgkit.leads import N_LEADS
-from ecgkit.models.fold import FOLD, folded, unfolded
+from ecgkit.models.windowed import FOLD, folded, unfolded
 
 #: What each channel of the output stands for.
 CHANNELS = ("P", "QRS", "T")

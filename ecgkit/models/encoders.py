@@ -9,10 +9,8 @@ from typing import Any
 from torch import nn
 
 from ecgkit.errors import EcgkitError
-from ecgkit.models.cpc import CPCEncoder
-from ecgkit.models.dual_stream import DualStream
-from ecgkit.models.state_space import S4DEncoder
-from ecgkit.models.xresnet import DEPTHS, XResNet1d
+from ecgkit.models.cpc import CPCEncoder, S4DEncoder
+from ecgkit.models.xresnet import DEPTHS, DualStream, XResNet1d
 
 #: Each builds a module with `n_features` and with `config`, from which `build_encoder(**config)` builds it again.
 ENCODERS: dict[str, Callable[..., nn.Module]] = {

@@ -16,12 +16,10 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from ecgkit.errors import EcgkitError
-from ecgkit.models.classifier import Classifier
 from ecgkit.models.delineator import Delineator
-from ecgkit.models.discriminator import Discriminator
-from ecgkit.models.embedder import Embedder
 from ecgkit.models.encoders import build_encoder
-from ecgkit.models.generator import Generator
+from ecgkit.models.generator import Discriminator, Generator
+from ecgkit.models.windowed import Classifier, Embedder
 
 #: The shipped encoder that `pretrained` gives, and the shipped delineator.
 BEST = "simulator"

@@ -12,7 +12,7 @@ from ecgkit.errors import EcgkitError
 from ecgkit.leads import N_LEADS, resample
 from ecgkit.models.delineator import Delineator
 from ecgkit.models.weights import load_delineator
-from ecgkit.physiology.ectopy import premature
+from ecgkit.physiology.rhythm import premature
 from ecgkit.progress import track
 from ecgkit.simulator.rhythm import NORMAL
 from ecgkit.simulator.waves import MARKS, WAVES, Waves

@@ -10,8 +10,7 @@ from scipy.fft import next_fast_len
 
 from ecgkit.errors import EcgkitError
 from ecgkit.leads import N_LEADS
-from ecgkit.physiology.align import align, grouped_median
-from ecgkit.physiology.interpolate import onto_grid, windows
+from ecgkit.physiology.align import align, grouped_median, onto_grid, windows
 from ecgkit.physiology.rhythm import follows_ectopic, mean_rr
 from ecgkit.simulator import Waves
 from ecgkit.simulator.rhythm import NORMAL

@@ -1,1 +1,1 @@
-"""What the label study's runs say together: methods side by side, labels saved, rare labels."""
+"""What the pages of this book need, one file a page; imported by notebooks, the command line and tests only."""

@@ -13,13 +13,50 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, interpolate
 
+from ecgkit.datasets import ludb
+from ecgkit.leads import resample
 from ecgkit.models.delineator import CHANNELS, Delineator
 from ecgkit.simulator import WAVES, Cohort
 from ecgkit.simulator.rhythm import NORMAL
 from ecgkit.simulator.waves import Waves
-from ecgkit.training.annotated import Annotated
 from ecgkit.training.loop import Schedule, fit
 from ecgkit.transforms import add_emg, mask_leads, scale_gain, transform_vcg
+
+
+@dataclass(frozen=True)
+class Annotated:
+    """Recordings whose boundaries are known.
+
+    Parameters
+    ----------
+    signals : ndarray of float32, shape (n, 12, sig_len)
+        Millivolts at the delineator's rate.
+    waves : Waves
+        Their boundaries; which beats come early is not looked at.
+    span : ndarray, shape (n, 2)
+        Milliseconds between which each recording was annotated.
+    """
+
+    signals: NDArray[np.float32]
+    waves: Waves
+    span: NDArray[np.float64]
+
+
+def tuning_half(root: str | Path, fs: float) -> Annotated:
+    """Read the half of LUDB that may be learnt from (`ecgkit.datasets.ludb.halves`).
+
+    Parameters
+    ----------
+    root : path
+        Folder of LUDB.
+    fs : float
+        Sampling rate in Hz of the delineator.
+    """
+    data, records = ludb.load(root), ludb.halves(root)[0]
+    rows = pd.Index(data.records["record"]).get_indexer(pd.Index(records))
+    truth = ludb.truth(root, records)
+    return Annotated(resample(data.batch(rows), data.fs, fs), truth.waves, truth.span)
+
 
 #: ECGs are numbers below this one; a number comes up twice once in billions.
 _NUMBERS = 1 << 40

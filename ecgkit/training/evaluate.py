@@ -13,7 +13,7 @@ from ecgkit import __version__
 from ecgkit.datasets.base import ECGDataset
 from ecgkit.errors import EcgkitError
 from ecgkit.evaluation import best_f1_thresholds, score_table
-from ecgkit.models.classifier import Classifier
+from ecgkit.models.windowed import Classifier
 from ecgkit.training.supervised import SupervisedSettings
 
 

@@ -16,8 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ecgkit.datasets.base import ECGDataset
 from ecgkit.errors import EcgkitError
 from ecgkit.evaluation import auroc, macro
-from ecgkit.models.classifier import Classifier
-from ecgkit.models.embedder import Embedder
+from ecgkit.models.windowed import Classifier, Embedder
 from ecgkit.training.checkpoint import weights_digest
 from ecgkit.training.loop import fit
 from ecgkit.training.probe import STRENGTHS, STRETCH, LinearProbe, fixed_steps, linear_probe

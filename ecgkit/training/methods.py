@@ -14,8 +14,7 @@ from ecgkit import losses
 from ecgkit.errors import EcgkitError
 from ecgkit.training import views
 from ecgkit.training.batches import Batch
-from ecgkit.training.learners import Heads, Predictive, Siamese, Streams
-from ecgkit.training.momentum import Momentum
+from ecgkit.training.learners import Heads, Momentum, Predictive, Siamese, Streams
 from ecgkit.training.views import NO_AUGMENT, Augment, ViewSettings
 
 #: What a loss gets: the learner's outputs, the batch, the temperature, and a generator for draws of its own.

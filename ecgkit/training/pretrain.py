@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -9,21 +10,78 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ecgkit.datasets.base import ECGDataset, from_arrays
 from ecgkit.errors import EcgkitError
-from ecgkit.models.embedder import Embedder
+from ecgkit.losses import alignment, effective_rank, knn_accuracy, uniformity
 from ecgkit.models.encoders import build_encoder
+from ecgkit.models.windowed import Embedder
 from ecgkit.simulator import Cohort
-from ecgkit.training.batches import PatientPairs, Recordings, SimulatedPairs, Source
+from ecgkit.training.batches import PatientPairs, Recordings, SimulatedPairs, Source, patient_codes
 from ecgkit.training.checkpoint import weights_digest
 from ecgkit.training.learners import Heads
 from ecgkit.training.loop import Schedule, fit
 from ecgkit.training.methods import METHODS, Method, SimulatorTask, utah, without_ingredients
 from ecgkit.training.simulated import SimulatedSettings, pretrain_on_simulator
 from ecgkit.training.views import Augment, ViewSettings
-from ecgkit.training.watch import monitors, warn_if_collapsed
+
+#: ECGs that are looked at; more tell no more.
+MOST = 1024
+#: Embeddings of a smaller effective rank lie on a line, or in one point.
+LEAST_RANK = 2.0
+#: Embeddings that differ by a smaller share of their length are one point: what is left are rounding errors.
+ALIKE = 1e-4
+#: Neighbours that vote.
+NEIGHBOURS = 10
+
+
+def monitors(embedder: Embedder, data: ECGDataset) -> dict[str, float]:
+    """Look at the embedding of some ECGs, around its mean.
+
+    Features behind a rectifier share a large offset, which makes all cosines alike and which any classifier on top of
+    them takes away; so do the monitors.
+
+    Parameters
+    ----------
+    embedder : Embedder
+    data : ECGDataset
+        At most 1,024 of its ECGs are looked at, evenly spaced.
+
+    Returns
+    -------
+    dict
+        `alignment` of each ECG's first and last window; `uniformity` and `effective_rank` of the embeddings; `knn`,
+        the balanced accuracy of the ten nearest ECGs of other patients, where there are labels that differ. All but
+        the last are 0 where all embeddings are alike.
+    """
+    data = data.subset(np.linspace(0, len(data) - 1, min(MOST, len(data))).astype(int))
+    signals, width = data.signals, embedder.crop_len
+    z = _around_mean(embedder.embed(signals))
+    first, last = _around_mean(np.stack([embedder.embed(signals[..., :width]), embedder.embed(signals[..., -width:])]))
+    found = {"alignment": alignment(first, last), "uniformity": uniformity(z), "effective_rank": effective_rank(z)}
+    patients = patient_codes(data)
+    k = min(NEIGHBOURS, len(data) - int(np.bincount(patients).max()))
+    if k > 0 and data.labels.std(axis=0).any():
+        found["knn"] = knn_accuracy(z, torch.from_numpy(data.labels), k, torch.from_numpy(patients))
+    return found
+
+
+def warn_if_collapsed(history: pd.DataFrame, name: str) -> bool:
+    """Whether the last row of a history shows a collapsed embedding, which is said once as a warning."""
+    rank = float(history["effective_rank"].iloc[-1])
+    if rank < LEAST_RANK:
+        warnings.warn(f"{name}: the embedding has collapsed (effective rank {rank:.2f}); lower the learning rate, or "
+                      "take another method or augmentation", RuntimeWarning, stacklevel=3)
+    return rank < LEAST_RANK
+
+
+def _around_mean(z: NDArray[np.float32]) -> Tensor:
+    """Embeddings `(..., d)` without their mean; zero where they are alike."""
+    centred = z - z.reshape(-1, z.shape[-1]).mean(axis=0)
+    alike = np.square(centred).mean() < ALIKE**2 * np.square(z).mean()
+    return torch.from_numpy(np.zeros_like(centred) if alike else centred)
 
 
 @dataclass(frozen=True)
@@ -112,7 +170,7 @@ def pretrain(data: ECGDataset | None, *, method: str = "utah", settings: Pretrai
         In eval mode.
     DataFrame
         One row per epoch: `epoch`, `loss`, `learning_rate`, and every `schedule.validate_every` epochs what
-        `ecgkit.training.watch.monitors` sees (for "simulator", in the last row only). A collapse is said as a
+        `ecgkit.training.pretrain.monitors` sees (for "simulator", in the last row only). A collapse is said as a
         RuntimeWarning at the end.
 
     Raises

@@ -16,7 +16,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from ecgkit.datasets.splits import assign_folds
 from ecgkit.errors import EcgkitError
-from ecgkit.models.classifier import Classifier
+from ecgkit.models.windowed import Classifier
 from ecgkit.training.loop import Schedule, fit
 
 #: Embeddings, `(n, n_features)`.

@@ -12,18 +12,57 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from ecgkit.datasets.ptbxl import SUPERCLASSES
 from ecgkit.datasets.synthetic import severe_superclasses
-from ecgkit.leads import INDEPENDENT
-from ecgkit.models.classifier import Classifier
+from ecgkit.leads import INDEPENDENT, LEADS
 from ecgkit.models.encoders import build_encoder
+from ecgkit.models.windowed import Classifier
 from ecgkit.simulator import EDIT_NAMES, Cohort
-from ecgkit.training.beats import beat_len, clean_beats
 from ecgkit.training.loop import Schedule, fit
 from ecgkit.transforms.perturb import mask_leads, scale_gain
+
+#: Seconds of the beat before and after its R peak.
+BEFORE, AFTER = 0.24, 0.46
+#: Millivolts up to which the drawing is linear; beyond it is logarithmic, so that P and T count beside QRS.
+LINEAR_UP_TO = 0.1
+_ROWS = [LEADS.index(lead) for lead in INDEPENDENT]
+
+
+def beat_len(fs: float) -> int:
+    """Samples of a beat at `fs` Hz."""
+    return round((BEFORE + AFTER) * fs)
+
+
+def clean_beats(cohort: Cohort, indices: NDArray[np.int64]) -> NDArray[np.float32]:
+    """The normal beat nearest the middle of each ECG, without noise, baseline removed, in the eight independent leads.
+
+    Parameters
+    ----------
+    cohort : Cohort
+    indices : ndarray of int, shape (n,)
+        ECG numbers.
+
+    Returns
+    -------
+    ndarray of float32, shape (n, 8, beat_len)
+        ``arcsinh(mV / LINEAR_UP_TO)``; nan beyond the ECG's ends, and for an ECG without a normal beat.
+    """
+    clean = cohort.clean(indices)[:, _ROWS]
+    clean -= np.median(clean, axis=2, keepdims=True)
+    found = cohort.waves(indices)
+    r_peak = np.where(found.kind == 0, found.ms[:, :, 1, 1], np.nan) * cohort.fs / 1000
+    away = np.where(np.isnan(r_peak), np.inf, np.abs(r_peak - cohort.sig_len / 2))
+    middle = np.take_along_axis(r_peak, away.argmin(axis=1)[:, None], axis=1)
+    at = np.nan_to_num(middle, nan=-cohort.sig_len) - round(BEFORE * cohort.fs) + np.arange(beat_len(cohort.fs))
+    at = np.round(at).astype(np.intp)
+    inside = (at >= 0) & (at < cohort.sig_len)
+    drawn = np.take_along_axis(clean, np.where(inside, at, 0)[:, None], axis=2)
+    return np.where(inside[:, None], np.arcsinh(drawn / LINEAR_UP_TO), np.float32(np.nan)).astype(np.float32)
+
 
 #: Mean and spread in milliseconds by which the true intervals are standardised.
 INTERVALS = {"pr": (160.0, 40.0), "qrs": (95.0, 25.0), "qt": (400.0, 45.0), "rr": (850.0, 200.0)}
@@ -52,7 +91,7 @@ class SimulatedSettings:
     interval_weight : float
         Of the squared error of the standardised intervals, beside the cross-entropy of the severities.
     beat_weight : float
-        Of the squared error of the clean beat that is drawn from the noisy ECG (`ecgkit.training.beats`); 0 leaves it
+        Of the squared error of the clean beat that is drawn from the noisy ECG; 0 leaves it
         out. A network that only names diseases forgets the waves that real diseases change in other ways.
     gain : float
         Spread of the gain (`ecgkit.transforms.perturb.scale_gain`).

@@ -16,8 +16,8 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from ecgkit.datasets.base import ECGDataset
 from ecgkit.errors import EcgkitError
 from ecgkit.evaluation import auroc, macro
-from ecgkit.models.classifier import Classifier
 from ecgkit.models.encoders import build_encoder
+from ecgkit.models.windowed import Classifier
 from ecgkit.training.checkpoint import weights_digest
 from ecgkit.training.loop import Schedule, fit
 from ecgkit.transforms.crop import random_crop

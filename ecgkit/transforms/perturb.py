@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ecgkit.transforms.draws import normal, uniform
+from ecgkit.transforms.disturb import normal, uniform
 
 
 def scale_gain(x: Tensor, spread: float, generator: torch.Generator | None = None) -> Tensor:

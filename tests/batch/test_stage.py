@@ -8,7 +8,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from ecgkit.batch.stage import for_page, mark, merge, stage
+from ecgkit.batch.site import for_page, mark, merge, stage
 from ecgkit.errors import EcgkitError
 from tests.batch.conftest import write_notebook
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecgkit.datasets import ludb
-from ecgkit.datasets.ludb_truth import consensus, halves, truth
+from ecgkit.datasets.ludb import consensus, halves, truth
 from ecgkit.errors import EcgkitError
 from ecgkit.leads import LEADS
 from tests.datasets.helpers import heartbeat, write_record

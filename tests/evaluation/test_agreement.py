@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from ecgkit.errors import EcgkitError
-from ecgkit.evaluation import agreement_table, printed_agreement, resample_patients
+from ecgkit.evaluation import resample_patients
+from ecgkit.physiology.agreement import agreement_table, printed_agreement
 
 NAN = np.nan
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecgkit.errors import EcgkitError
-from ecgkit.evaluation.delineation import (
+from ecgkit.physiology.wave_scores import (
     MARKS,
     WAVES,
     delineation_summary,

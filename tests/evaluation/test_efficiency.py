@@ -7,18 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecgkit.errors import EcgkitError
-from ecgkit.evaluation import (
+from ecgkit.evaluation import auroc, bootstrap, macro, paired_difference
+from ecgkit.study.efficiency import (
     Curve,
     Reading,
-    auroc,
-    bootstrap,
     efficiency_table,
     label_curve,
     labels_needed,
     labels_saved,
     labels_saved_table,
-    macro,
-    paired_difference,
     printed_efficiency,
 )
 from tests.evaluation.helpers import cohort

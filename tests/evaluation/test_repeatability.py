@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecgkit.errors import EcgkitError
-from ecgkit.evaluation.repeatability import ANGLES, STATISTICS, limits_of_agreement, printed_limits
 from ecgkit.physiology import COLUMNS
+from ecgkit.physiology.repeat import ANGLES, STATISTICS, limits_of_agreement, printed_limits
 
 
 def table(**columns):

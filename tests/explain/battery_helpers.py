@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ecgkit.datasets import load
 from ecgkit.datasets.synthetic import cohort_of
-from ecgkit.explain.battery import Bench, Truth
+from ecgkit.explain.battery.examine import Bench, Truth
 from ecgkit.explain.results import Counterfactuals, judged
 from ecgkit.models import Embedder, build_encoder
 

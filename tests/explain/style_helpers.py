@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ecgkit.explain.style_training import StyleSettings
+from ecgkit.explain.style.training import StyleSettings
 from ecgkit.leads import LEADS, from_independent
 
 V5 = LEADS.index("V5")

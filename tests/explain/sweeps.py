@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ecgkit.explain.sweep import WANTED, Sweep
+from ecgkit.explain.report.changes import WANTED, Sweep
 from ecgkit.physiology import COLUMNS
 
 FS = 100

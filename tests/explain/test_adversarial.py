@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from ecgkit.errors import EcgkitError
-from ecgkit.explain import adversarial, duel
-from ecgkit.explain.adversarial import GANSettings, frozen, train_generator
-from ecgkit.explain.windows import Windows, cut_windows
-from ecgkit.models.discriminator import Discriminator
-from ecgkit.models.generator import Generator
+from ecgkit.explain.counterfactual import duel
+from ecgkit.explain.counterfactual import training as adversarial
+from ecgkit.explain.counterfactual.training import GANSettings, frozen, train_generator
+from ecgkit.explain.counterfactual.windows import Windows, cut_windows
+from ecgkit.models.generator import Discriminator, Generator
 from tests.explain.gan_helpers import FS, NAMES, TINY, Heights, dataset, same
 
 SHORT = replace(TINY, steps=8, batch_size=4)

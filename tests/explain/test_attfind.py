@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ecgkit.errors import EcgkitError
-from ecgkit.explain.attfind import Move, moved, select_moves, shift_effects, sufficiency_table
+from ecgkit.explain.style.attfind import Move, moved, select_moves, shift_effects, sufficiency_table
 
 SLOPE = np.array([3.0, -2.0, 0.0, 0.5])
 ENDS = torch.tensor([[-1.0, -1, -1, -1], [1, 1, 1, 1]])

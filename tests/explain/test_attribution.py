@@ -6,11 +6,11 @@ import torch
 from torch import nn
 
 from ecgkit.errors import EcgkitError
-from ecgkit.explain.attribution import METHODS, attribute, completeness_error
-from ecgkit.explain.gradcam import last_convolution
-from ecgkit.explain.players import REST, player_mask, player_sums, segments
-from ecgkit.explain.scoring.replacements import normal_beats, normal_template
-from ecgkit.models.classifier import Classifier
+from ecgkit.explain.attribution.gradcam import last_convolution
+from ecgkit.explain.attribution.methods import METHODS, attribute, completeness_error
+from ecgkit.explain.attribution.players import REST, player_mask, player_sums, segments
+from ecgkit.explain.attribution.replacements import normal_beats, normal_template
+from ecgkit.models.windowed import Classifier
 from ecgkit.physiology import delineate, median_beats
 from ecgkit.simulator import Cohort
 

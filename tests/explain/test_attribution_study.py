@@ -9,12 +9,11 @@ import torch
 import ecgkit
 from ecgkit.datasets import synthetic
 from ecgkit.errors import EcgkitError
-from ecgkit.explain import attribution_study as study
-from ecgkit.explain.attribution_table import METRICS
-from ecgkit.explain.cardiology import cardiology_cells
-from ecgkit.explain.cases import cases_of, truth_of
-from ecgkit.explain.players import player_sums
+from ecgkit.explain.attribution.players import player_sums
 from ecgkit.explain.results import classify
+from ecgkit.study import attribution as study
+from ecgkit.study.attribution import METRICS
+from ecgkit.study.cases import cardiology_cells, cases_of, truth_of
 from ecgkit.training.supervised import SupervisedSettings, new_classifier
 
 DATA = synthetic.load(24, seconds=4, task="class")
@@ -98,7 +97,7 @@ def test_share_inside_the_table():
 def test_methods_explain_each_case_by_its_own_label():
     maps = study.methods(["gradient-x-input"])["gradient-x-input"](MODEL, FEW)
     for k in (0, len(FEW) - 1):
-        alone = ecgkit.explain.attribution.attribute(MODEL, FEW.x[k:k + 1], FEW.table["label"][k],
+        alone = ecgkit.explain.attribution.methods.attribute(MODEL, FEW.x[k:k + 1], FEW.table["label"][k],
                                                      method="gradient-x-input")
         np.testing.assert_allclose(maps[k], alone[0], atol=1e-6)
 

@@ -4,13 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ecgkit.explain.attribution_table import (
-    against_model_free,
-    attribution_table,
-    mean_maps,
-    means,
-    printed_attribution,
-)
+from ecgkit.study.attribution import against_model_free, attribution_table, mean_maps, means, printed_attribution
 
 N = 40
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from ecgkit.explain.battery import Bench, ask, questions
-from ecgkit.explain.battery_maps import EDIT, LOCALISED, Mapped, localised, map_answers, printed_localised, quac_curves
-from ecgkit.explain.battery_table import printed_value
+from ecgkit.explain.battery.examine import Bench, ask, questions
+from ecgkit.study.battery import printed_value
+from ecgkit.study.battery_maps import EDIT, LOCALISED, Mapped, localised, map_answers, printed_localised, quac_curves
 from tests.explain.battery_helpers import make_sick_bench, oracle
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from ecgkit.explain.battery_sets import printed_sets
+from ecgkit.study.battery import printed_sets
 
 
 def test_sets_are_printed_with_a_dash_where_there_were_too_few() -> None:

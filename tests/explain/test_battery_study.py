@@ -9,9 +9,9 @@ import torch
 
 import ecgkit
 from ecgkit.errors import EcgkitError
-from ecgkit.explain.battery import Answers, Bench
-from ecgkit.explain.battery_study import BASELINES, attack_like, baselines, printed_shortcut
+from ecgkit.explain.battery.examine import Answers, Bench
 from ecgkit.models import Classifier, build_encoder, pretrained
+from ecgkit.study.battery import BASELINES, attack_like, baselines, printed_shortcut
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ecgkit.explain.battery_table import STATISTICS, battery_table, printed_battery, printed_estimates, with_interval
+from ecgkit.study.battery import STATISTICS, battery_table, printed_battery, printed_estimates, with_interval
 
 
 def examined(valid: float, size: float, n: int = 40) -> pd.DataFrame:

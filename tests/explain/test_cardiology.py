@@ -5,10 +5,10 @@ import pytest
 
 from ecgkit.datasets.ptbxl import SUPERCLASSES
 from ecgkit.errors import EcgkitError
-from ecgkit.explain.cardiology import cardiology_cells, cardiology_table, described_labels
-from ecgkit.explain.players import QRS, REST, SEGMENTS, ST, P, T
+from ecgkit.explain.attribution.players import QRS, REST, SEGMENTS, ST, P, T
 from ecgkit.leads import LEADS
 from ecgkit.simulator.catalogue import EDIT_NAMES
+from ecgkit.study.cases import cardiology_cells, cardiology_table, described_labels
 
 
 def test_every_row_names_leads_segments_a_sign_and_a_source():

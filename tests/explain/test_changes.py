@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ecgkit.explain.changes import beyond, difference, in_words, name_of, number, shown_columns, unit_of
+from ecgkit.explain.report.changes import beyond, difference, in_words, name_of, number, shown_columns, unit_of
 from ecgkit.physiology import COLUMNS
 from tests.explain.sweeps import REPEATABILITY, hand_made
 

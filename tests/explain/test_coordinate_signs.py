@@ -5,9 +5,9 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from ecgkit.explain.coordinate_signs import FURTHER_RULES, defining_signs, further_signs, graded, signs_of
-from ecgkit.explain.naming import NAMED
+from ecgkit.explain.style.beats import NAMED
 from ecgkit.physiology import load_rules
+from ecgkit.study.discovery import FURTHER_RULES, defining_signs, further_signs, graded, signs_of
 
 
 def effects_of(**named: tuple[float, bool]) -> pd.DataFrame:

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ecgkit.errors import EcgkitError
-from ecgkit.explain.counterfactual import CounterfactualGAN
+from ecgkit.explain.battery.reach import outcomes
+from ecgkit.explain.counterfactual.gan import CounterfactualGAN
 from ecgkit.explain.results import Counterfactuals, classify
-from ecgkit.explain.scoring.reach import outcomes
 from ecgkit.models import Classifier, build_encoder
 from tests.explain.gan_helpers import FS, NAMES, TINY, V5, Heights, dataset, same, signals
 
@@ -254,7 +254,7 @@ def test_the_wish_is_put_again_along_the_slope_of_the_answers_and_the_closest_is
     monkeypatch.setattr(CounterfactualGAN, "_generate", drawn)
     now, noise, wish = np.zeros((1, 2)), np.zeros((1, 4), dtype=np.float32), {0: np.array([np.log(4)])}
     with credulous(explainer):
-        monkeypatch.setattr("ecgkit.explain.counterfactual.ROUNDS", 2)
+        monkeypatch.setattr("ecgkit.explain.counterfactual.gan.ROUNDS", 2)
         overshot = explainer._corrected(x, now, wish, wish, noise)
         assert asked == pytest.approx([np.log(4), 2 * np.log(4)]), "half came, so twice as much is asked for"
         assert overshot.probabilities[0, 0] == pytest.approx(2 / 3), "the first came closer"

@@ -10,11 +10,11 @@ import pytest
 
 from ecgkit.datasets.base import ECGDataset
 from ecgkit.errors import EcgkitError
-from ecgkit.explain import discovery_study as study
-from ecgkit.explain.attfind import Move
-from ecgkit.explain.discovery_study import BeatSet
-from ecgkit.explain.style import Discovery, StyleExplainer, moves_of
-from ecgkit.explain.style_beats import tiled
+from ecgkit.explain.style.attfind import Move
+from ecgkit.explain.style.beats import tiled
+from ecgkit.explain.style.explainer import Discovery, StyleExplainer, moves_of
+from ecgkit.study import discovery as study
+from ecgkit.study.discovery import BeatSet
 from tests.explain.style_helpers import TINY, V5, Tall, drawn_beats
 
 NAMES = ("high", "low")

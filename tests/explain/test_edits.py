@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from ecgkit.errors import EcgkitError
-from ecgkit.explain.battery import Answers
-from ecgkit.explain.edits import chosen, shown_questions
+from ecgkit.explain.battery.examine import Answers
+from ecgkit.study.counterfactuals import chosen, shown_questions
 
 ASKED = pd.DataFrame({"row": range(6), "label": list("AAAABB"), "wanted": [0.05, 0.05, 0.95, 0.95, 0.05, 0.95]})
 

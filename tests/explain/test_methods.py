@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ecgkit.errors import EcgkitError
-from ecgkit.explain.methods import METHODS, settings_of
+from ecgkit.study.counterfactuals import METHODS, settings_of
 
 
 def test_every_method_has_settings_of_its_own_length() -> None:

@@ -7,8 +7,16 @@ import pandas as pd
 import pytest
 
 import ecgkit
-from ecgkit.explain.naming import NAMED, NOTHING, coordinate_name, measured_beats, measured_effects, said, telling
-from ecgkit.explain.style_beats import style_beats
+from ecgkit.explain.style.beats import (
+    NAMED,
+    NOTHING,
+    coordinate_name,
+    measured_beats,
+    measured_effects,
+    said,
+    style_beats,
+    telling,
+)
 from ecgkit.physiology import COLUMNS, measure
 
 

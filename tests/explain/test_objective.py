@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ecgkit.explain.objective import (
+from ecgkit.explain.counterfactual.duel import (
     ENOUGH,
     HALF_CHANGED,
     SEGMENT,

@@ -13,8 +13,11 @@ import torch
 
 from ecgkit.datasets import ECGDataset, from_arrays
 from ecgkit.errors import EcgkitError
-from ecgkit.explain import panel
-from ecgkit.explain.panel import (
+from ecgkit.explain.results import classify
+from ecgkit.leads import LEADS, limb_residual
+from ecgkit.models import Classifier, save_classifier
+from ecgkit.study import counterfactuals as panel
+from ecgkit.study.counterfactuals import (
     HUM_LEAD,
     HUM_MV,
     JUDGE_SEED,
@@ -27,9 +30,6 @@ from ecgkit.explain.panel import (
     train_judges,
     untrained,
 )
-from ecgkit.explain.results import classify
-from ecgkit.leads import LEADS, limb_residual
-from ecgkit.models import Classifier, save_classifier
 from ecgkit.training import Schedule, SupervisedSettings, train_classifier
 from ecgkit.training.supervised import new_classifier
 from tests.explain.gan_helpers import NAMES, same, signals

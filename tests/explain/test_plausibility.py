@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from ecgkit.explain.conditions import discriminator_condition
-from ecgkit.explain.plausibility import least_plausible, plausibility
-from ecgkit.models.discriminator import Discriminator
+from ecgkit.explain.counterfactual.plausibility import least_plausible, plausibility
+from ecgkit.models.generator import Discriminator
 from tests.explain.gan_helpers import dataset, signals
 
 LENGTH = 50

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecgkit.errors import EcgkitError
-from ecgkit.explain.players import (
+from ecgkit.explain.attribution.players import (
     AFTER,
     BEFORE,
     N_PLAYERS,

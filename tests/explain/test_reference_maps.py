@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from ecgkit.explain.reference_maps import deviation, qrs_template, random_map, reference_maps, slope
 from ecgkit.simulator import Cohort
+from ecgkit.study.attribution import deviation, qrs_template, random_map, reference_maps, slope
 
 FS = 100
 

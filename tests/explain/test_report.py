@@ -8,7 +8,7 @@ import pytest
 from bs4 import BeautifulSoup
 
 from ecgkit.errors import EcgkitError
-from ecgkit.explain.report import Explanation, explain_ecg, report_html
+from ecgkit.explain.report.page import Explanation, explain_ecg, report_html
 from ecgkit.explain.results import Counterfactuals, judged
 from ecgkit.simulator import Cohort
 from tests.explain.sweeps import REPEATABILITY, hand_made

@@ -12,8 +12,8 @@ import torch
 import ecgkit
 from ecgkit.errors import EcgkitError
 from ecgkit.explain.results import classify
-from ecgkit.explain.runs import runs_in
 from ecgkit.models import Classifier, build_encoder, save_classifier
+from ecgkit.study.counterfactuals import runs_in
 
 DATA = ecgkit.load("synthetic", n_patients=12, seconds=4.0)
 

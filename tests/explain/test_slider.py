@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from bs4 import BeautifulSoup
 
-from ecgkit.explain.slider import slider_html
+from ecgkit.explain.report.slider import slider_html
 from ecgkit.leads import LEADS
 from tests.explain.sweeps import REPEATABILITY, hand_made
 

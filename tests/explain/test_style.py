@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ecgkit.errors import EcgkitError
-from ecgkit.explain.style import StyleExplainer, moves_of
+from ecgkit.explain.style.explainer import StyleExplainer, moves_of
 from tests.explain.style_helpers import TINY, Tall, drawn_beats
 
 SETTINGS = replace(TINY, steps=250, batch_size=16, learning_rate=8e-3, averaging=0.98)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ecgkit.errors import EcgkitError
-from ecgkit.explain.style_beats import style_beats, tiled
+from ecgkit.explain.style.beats import style_beats, tiled
 from ecgkit.physiology import MedianBeats
 
 MARKS = [[-200.0, -150.0, -100.0], [-50.0, 0.0, 50.0], [150.0, 250.0, 350.0]]

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from ecgkit.errors import EcgkitError
-from ecgkit.explain import duel, style_training
-from ecgkit.explain.style_training import StyleSettings, divergence, spectral_distance, train_style, variety
+from ecgkit.explain.counterfactual import duel
+from ecgkit.explain.style import training as style_training
+from ecgkit.explain.style.training import StyleSettings, divergence, spectral_distance, train_style, variety
 from ecgkit.models.style import StyleNet
 from tests.explain.style_helpers import TINY, drawn_beats, tall
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from ecgkit.errors import EcgkitError
+from ecgkit.explain.report.changes import ask_sweep
 from ecgkit.explain.results import judged
-from ecgkit.explain.sweep import ask_sweep
 from ecgkit.simulator import Cohort
 from tests.explain.sweeps import hand_made
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ecgkit.errors import EcgkitError
-from ecgkit.explain.windows import BLUR, PLACES, Windows, cut_windows
+from ecgkit.explain.counterfactual.windows import BLUR, PLACES, Windows, cut_windows
 from tests.explain.gan_helpers import NAMES, Heights, dataset
 
 

@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from ecgkit.explain.conditions import MOST_LOGIT, typical_logits
-from ecgkit.explain.windows import Windows, cut_windows
-from ecgkit.explain.wishes import Wishes, draw_wishes
+from ecgkit.explain.counterfactual.windows import Windows, Wishes, cut_windows, draw_wishes
 from tests.explain.gan_helpers import FS, TINY, Heights, dataset
 
 

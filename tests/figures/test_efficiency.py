@@ -5,9 +5,9 @@ import pytest
 from matplotlib.colors import to_hex
 
 from ecgkit.errors import EcgkitError
-from ecgkit.evaluation import Curve
 from ecgkit.figures import PALETTE, label_efficiency
 from ecgkit.figures.style import INK
+from ecgkit.study.efficiency import Curve
 from tests.figures.helpers import named, png, smallest_text
 
 FRACTIONS = np.array([0.01, 0.1, 1.0])

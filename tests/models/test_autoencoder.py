@@ -9,7 +9,7 @@ import torch
 from ecgkit.errors import EcgkitError
 from ecgkit.leads import LEADS, from_independent, limb_residual
 from ecgkit.models.autoencoder import Autoencoder, elbo_loss
-from ecgkit.models.fold import folded, unfolded
+from ecgkit.models.windowed import folded, unfolded
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ecgkit.models.discriminator import Discriminator
+from ecgkit.models.generator import Discriminator
 
 
 def drawn(widths: tuple[int, ...] = (8, 8)) -> Discriminator:

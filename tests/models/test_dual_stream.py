@@ -7,7 +7,7 @@ import torch
 
 from ecgkit.leads import CHEST, LEADS, LIMB
 from ecgkit.models import XResNet1d
-from ecgkit.models.dual_stream import DualStream
+from ecgkit.models.xresnet import DualStream
 
 NARROW = (4, 4, 4, 4)
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from ecgkit.leads import LEADS, from_independent, independent
-from ecgkit.models.fold import FOLD
 from ecgkit.models.generator import EDIT_HZ, LEAST_MV, Edited, Generator, displaced
+from ecgkit.models.windowed import FOLD
 
 SMALL: dict[str, Any] = {"widths": (8, 8), "kernel_size": 3}
 #: A window has to begin at a multiple of this: the rate of the coarsest level of `SMALL`.

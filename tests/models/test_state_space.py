@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.linalg import expm
 
-from ecgkit.models.state_space import DT_MAX, DT_MIN, S4D, S4DBlock, S4DEncoder
+from ecgkit.models.cpc import DT_MAX, DT_MIN, S4D, S4DBlock, S4DEncoder
 
 
 def shaken(width: int, state: int, seed: int = 0) -> S4D:

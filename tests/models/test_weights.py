@@ -25,8 +25,7 @@ from ecgkit.models import (
     shipped_encoders,
     weights,
 )
-from ecgkit.models.discriminator import Discriminator
-from ecgkit.models.generator import Generator
+from ecgkit.models.generator import Discriminator, Generator
 from ecgkit.models.weights import load_explainer, save_explainer, shipped_explainers
 
 

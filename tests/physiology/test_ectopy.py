@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ecgkit.physiology.delineate import delineate
-from ecgkit.physiology.ectopy import premature
+from ecgkit.physiology.rhythm import premature
 from ecgkit.simulator import Cohort
 
 FS = 250.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ecgkit.physiology.interpolate import onto_grid, windows
+from ecgkit.physiology.align import onto_grid, windows
 
 
 def _slow(t: np.ndarray) -> np.ndarray:

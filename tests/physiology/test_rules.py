@@ -20,7 +20,7 @@ from ecgkit.leads import LEADS
 from ecgkit.physiology import rules as module
 from ecgkit.physiology.columns import COLUMNS
 from ecgkit.physiology.rules import DERIVED, STEPS, VERDICTS, judge, load_rules
-from ecgkit.physiology.rules_table import WORDS, rules_table
+from ecgkit.physiology.verdicts import WORDS, rules_table
 
 LEAD = "(?:" + "|".join(LEADS) + ")"
 GLOBAL = ("qrs", "axis", "pr", "heart_rate", "p_share", "rr_cv", "qtc_fridericia", "p_terminal_V1", "p_terminal_ms_V1")

@@ -12,9 +12,10 @@ import pytest
 
 from ecgkit.datasets.base import ECGDataset, from_arrays
 from ecgkit.errors import EcgkitError
-from ecgkit.evaluation import Curve, auroc, macro
-from ecgkit.study import gather
-from ecgkit.study.gather import REFERENCE, Difference
+from ecgkit.evaluation import auroc, macro
+from ecgkit.study import labels as gather
+from ecgkit.study.efficiency import Curve
+from ecgkit.study.labels import REFERENCE, Difference
 
 FRACTIONS = (0.1, 1.0)
 

@@ -11,15 +11,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ecgkit.datasets.ludb_truth import halves
+from ecgkit.datasets.ludb import halves
 from ecgkit.errors import EcgkitError
-from ecgkit.evaluation import limits_of_agreement
-from ecgkit.evaluation.delineation import MARKS, WAVES
 from ecgkit.leads import LEADS
 from ecgkit.physiology import COLUMNS
+from ecgkit.physiology.repeat import limits_of_agreement
+from ecgkit.physiology.wave_scores import MARKS, WAVES
 from ecgkit.simulator import ALL_NAMES, EDIT_NAMES, Cohort
 from ecgkit.simulator.waves import Waves
-from ecgkit.study import measured
+from ecgkit.study import measurements as measured
 from tests.datasets.helpers import write_record
 from tests.datasets.test_ludb import HEADER
 

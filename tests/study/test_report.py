@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ecgkit.cli.measured import Report, report
 from ecgkit.datasets.reader import Header
 from ecgkit.errors import RecordError
 from ecgkit.leads import LEADS
 from ecgkit.physiology import COLUMNS, load_rules, measure
 from ecgkit.simulator import Cohort, Waves
-from ecgkit.study.report import Report, report
 from tests.datasets.helpers import write_record
 
 COHORT = Cohort(seed=3, fs=500, noise=0.3)

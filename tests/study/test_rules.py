@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 from ecgkit.datasets import from_arrays
-from ecgkit.evaluation import agreement_table
 from ecgkit.physiology import measure
+from ecgkit.physiology.agreement import agreement_table
 from ecgkit.simulator import ALL_NAMES, Cohort
-from ecgkit.study.rules import _one, on_simulator, on_statements
+from ecgkit.study.measurements import _one, on_simulator, on_statements
 
 
 def test_one_disease_each() -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ecgkit.datasets import ludb_truth
-from ecgkit.training.annotated import tuning_half
+from ecgkit.datasets import ludb
+from ecgkit.training.delineation import tuning_half
 
 
 @pytest.mark.real
@@ -16,9 +16,9 @@ def test_the_tuning_half_of_ludb(data_root: Path) -> None:
     root = data_root / "ludb-sample"
     known = tuning_half(root, 250)
     assert known.signals.shape == (50, 12, 2500)
-    tuning, testing = ludb_truth.halves(root)
+    tuning, testing = ludb.halves(root)
     assert not set(tuning) & set(testing)
-    np.testing.assert_array_equal(known.waves.ms, ludb_truth.truth(root, tuning).waves.ms)
+    np.testing.assert_array_equal(known.waves.ms, ludb.truth(root, tuning).waves.ms)
     qrs = np.nanmin(known.waves.ms[:, :, 1, 1], axis=1) / 4
     heights = [np.abs(x[:, round(at) - 15:round(at) + 15]).max() for x, at in zip(known.signals, qrs, strict=True)]
     assert np.median(heights) > 1, "the waves lie where the signals have them, in mV"

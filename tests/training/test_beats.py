@@ -7,7 +7,7 @@ import pytest
 
 from ecgkit.leads import INDEPENDENT, LEADS
 from ecgkit.simulator import Cohort
-from ecgkit.training.beats import AFTER, BEFORE, LINEAR_UP_TO, beat_len, clean_beats
+from ecgkit.training.simulated import AFTER, BEFORE, LINEAR_UP_TO, beat_len, clean_beats
 
 
 @pytest.mark.parametrize("fs", [100, 250])

@@ -9,7 +9,7 @@ import pytest
 from ecgkit.datasets.base import ECGDataset, from_arrays
 from ecgkit.errors import EcgkitError
 from ecgkit.evaluation import auroc
-from ecgkit.training import age_sex_control
+from ecgkit.study.supervised import age_sex_control
 
 
 def people(n: int, seed: int) -> ECGDataset:

@@ -9,8 +9,7 @@ import torch
 from ecgkit.physiology.delineate import delineate
 from ecgkit.simulator import Cohort
 from ecgkit.simulator.waves import Waves
-from ecgkit.training.annotated import Annotated
-from ecgkit.training.delineation import DelineationSettings, _rare, _recorded, coverage, train_delineator
+from ecgkit.training.delineation import Annotated, DelineationSettings, _rare, _recorded, coverage, train_delineator
 from ecgkit.training.loop import Schedule
 
 TINY = DelineationSettings(options={"widths": [8, 8, 8], "kernel_size": 5}, seconds=2.5, ecgs_per_epoch=128,

@@ -17,7 +17,7 @@ from ecgkit.datasets import synthetic
 from ecgkit.datasets.base import ECGDataset
 from ecgkit.errors import EcgkitError
 from ecgkit.models import Classifier, build_encoder
-from ecgkit.models.embedder import Embedder
+from ecgkit.models.windowed import Embedder
 from ecgkit.training import finetune as module
 from ecgkit.training.checkpoint import weights_digest
 from ecgkit.training.finetune import FinetuneSettings, classifier_of, finetune, learning_rates

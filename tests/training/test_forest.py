@@ -9,7 +9,7 @@ from sklearn.ensemble import RandomForestClassifier
 
 from ecgkit.errors import EcgkitError
 from ecgkit.evaluation import auroc
-from ecgkit.training.forest import ForestSettings, random_forest
+from ecgkit.training.measured import ForestSettings, random_forest
 
 QUICK = ForestSettings(n_trees=30)
 

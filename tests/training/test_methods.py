@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from ecgkit.errors import EcgkitError
 from ecgkit.leads import from_independent
 from ecgkit.losses import cmlc, cmsc, view_pair_loss
-from ecgkit.models.embedder import Embedder
 from ecgkit.models.encoders import build_encoder
+from ecgkit.models.windowed import Embedder
 from ecgkit.training.batches import Batch
 from ecgkit.training.learners import Heads, Predictive, Siamese, Streams
 from ecgkit.training.methods import INGREDIENTS, METHODS, Method, utah, without_ingredients

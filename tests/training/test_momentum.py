@@ -9,10 +9,9 @@ import torch
 from torch import nn
 
 from ecgkit.losses import byol
-from ecgkit.models.embedder import Embedder
 from ecgkit.models.encoders import build_encoder
-from ecgkit.training.learners import Heads
-from ecgkit.training.momentum import Momentum, Target, momentum_at
+from ecgkit.models.windowed import Embedder
+from ecgkit.training.learners import Heads, Momentum, Target, momentum_at
 
 VIEWS = torch.randn(6, 2, 12, 100, generator=torch.Generator().manual_seed(0))
 

@@ -15,8 +15,8 @@ from torch import nn
 from ecgkit.datasets.base import ECGDataset, from_arrays
 from ecgkit.errors import EcgkitError
 from ecgkit.leads import from_independent
-from ecgkit.models.embedder import Embedder
 from ecgkit.models.encoders import build_encoder
+from ecgkit.models.windowed import Embedder
 from ecgkit.training import batches
 from ecgkit.training.loop import Schedule
 from ecgkit.training.methods import METHODS

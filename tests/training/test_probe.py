@@ -14,7 +14,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 from ecgkit.datasets.splits import assign_folds
 from ecgkit.errors import EcgkitError
 from ecgkit.models import Embedder, build_encoder
-from ecgkit.models.classifier import Classifier
+from ecgkit.models.windowed import Classifier
 from ecgkit.training import probe as probe_module
 from ecgkit.training.probe import (
     FALLBACK,

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from ecgkit.errors import EcgkitError
-from ecgkit.training import RECIPES, Schedule, SimulatedSettings, SupervisedSettings, train_recipe
+from ecgkit.study.supervised import RECIPES, train_recipe
+from ecgkit.training import Schedule, SimulatedSettings, SupervisedSettings
 from tests.training.test_supervised import bumps
 
 SETTINGS = SupervisedSettings(encoder_options={"widths": [4, 4, 4, 4]}, crop_seconds=1.0,

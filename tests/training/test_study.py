@@ -23,14 +23,13 @@ from ecgkit.datasets.base import ECGDataset
 from ecgkit.errors import EcgkitError
 from ecgkit.evaluation import auroc, macro
 from ecgkit.models import build_encoder
-from ecgkit.models.embedder import Embedder
-from ecgkit.training import study as module
+from ecgkit.models.windowed import Embedder
+from ecgkit.study import label_runs as module
+from ecgkit.study.label_runs import MEASURED, MODES, StudySettings, label_study
 from ecgkit.training.finetune import FinetuneSettings
-from ecgkit.training.forest import ForestSettings, random_forest
 from ecgkit.training.loop import Schedule
-from ecgkit.training.measured import Filled, MeasuredFeatures
+from ecgkit.training.measured import Filled, ForestSettings, MeasuredFeatures, random_forest
 from ecgkit.training.probe import HeadSettings, Standard, linear_probe
-from ecgkit.training.study import MEASURED, MODES, StudySettings, label_study
 from ecgkit.training.supervised import SupervisedSettings
 
 SMALL: dict[str, Any] = {"widths": [8, 8, 8, 8]}
@@ -212,7 +211,7 @@ def test_a_killed_study_goes_on_and_ends_the_same(data: ECGDataset, tmp_path: Pa
     script = textwrap.dedent(f"""
         import time
         from pathlib import Path
-        from ecgkit.training import study
+        from ecgkit.study import label_runs as study
         from tests.training.test_study import cohort, study as run
         row = study._Study.row
         def slow(self, fraction, seed):

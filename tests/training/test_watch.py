@@ -11,8 +11,8 @@ import pytest
 from torch import Tensor, nn
 
 from ecgkit.datasets.base import ECGDataset, from_arrays
-from ecgkit.models.embedder import Embedder
-from ecgkit.training.watch import monitors, warn_if_collapsed
+from ecgkit.models.windowed import Embedder
+from ecgkit.training.pretrain import monitors, warn_if_collapsed
 
 
 class FirstSample(nn.Module):

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ecgkit.errors import EcgkitError
-from ecgkit.transforms.blank import blank_group, blank_partially, blank_parts, keep_leads, time_out
+from ecgkit.transforms.disturb import blank_group, blank_partially, blank_parts, keep_leads, time_out
 
 ALL = [blank_group, keep_leads, blank_parts, blank_partially, time_out]
 each = pytest.mark.parametrize("blank", ALL)

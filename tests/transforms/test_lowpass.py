@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.ndimage import convolve1d
 
-from ecgkit.transforms.lowpass import filtered, gaussian
+from ecgkit.transforms.disturb import filtered, gaussian
 
 
 def test_a_blur_halves_the_power_at_its_cutoff_and_keeps_the_mean() -> None:

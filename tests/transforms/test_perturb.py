@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ecgkit.transforms.draws import normal, uniform
+from ecgkit.transforms.disturb import normal, uniform
 from ecgkit.transforms.perturb import Perturb, add_noise, add_wander, mask_leads, scale_gain
 
 

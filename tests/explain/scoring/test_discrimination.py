@@ -8,7 +8,7 @@ import torch
 
 from ecgkit.errors import EcgkitError
 from ecgkit.evaluation import auroc
-from ecgkit.explain.scoring.discrimination import fresh_discriminator
+from ecgkit.explain.battery.discrimination import fresh_discriminator
 from ecgkit.simulator import Cohort
 
 FS = 50.0

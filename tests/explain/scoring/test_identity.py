@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ecgkit.errors import EcgkitError
-from ecgkit.explain.scoring.identity import cosine, reidentification_rank
+from ecgkit.explain.battery.realism import cosine, reidentification_rank
 
 
 def test_cosine_by_hand() -> None:

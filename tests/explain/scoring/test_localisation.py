@@ -11,14 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from ecgkit.errors import EcgkitError
-from ecgkit.explain.scoring.localisation import (
-    edit_iou,
-    iou,
-    pointing_game,
-    relevance_mass,
-    relevance_rank,
-    true_mask,
-)
+from ecgkit.explain.battery.localisation import edit_iou, iou, pointing_game, relevance_mass, relevance_rank, true_mask
 from ecgkit.simulator import Cohort
 
 METRICS = (pointing_game, relevance_mass, relevance_rank, iou)

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from ecgkit.errors import EcgkitError
-from ecgkit.explain.scoring.oracle import rule_oracle, unrelated_moves, unrelated_share, unrelated_table
+from ecgkit.explain.battery.oracle import rule_oracle, unrelated_moves, unrelated_share, unrelated_table
 from ecgkit.physiology import COLUMNS, Measurements, measure
 from ecgkit.physiology.defining import DEFINITIONS
 from ecgkit.simulator import EDIT_NAMES, Cohort

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecgkit.errors import EcgkitError
+from ecgkit.explain.battery.perturbation import _boxes, deletion, infidelity, insertion
 from ecgkit.explain.results import classify
-from ecgkit.explain.scoring.perturbation import _boxes, deletion, infidelity, insertion
 from tests.explain.scoring.linear import LABEL, SHAPE, Linear, linear, normal, value
 
 N = 5

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecgkit.errors import EcgkitError
-from ecgkit.explain.scoring.quac import quac
+from ecgkit.explain.battery.perturbation import quac
 from tests.explain.scoring.linear import LABEL, SHAPE, Linear, linear, normal, value
 
 N = 4

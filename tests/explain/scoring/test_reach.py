@@ -12,8 +12,8 @@ from scipy.stats import spearmanr
 from torch import Tensor, nn
 
 from ecgkit.errors import EcgkitError
+from ecgkit.explain.battery.reach import follows, kept, outcomes, validity_table
 from ecgkit.explain.results import Counterfactuals, judged
-from ecgkit.explain.scoring.reach import follows, kept, outcomes, validity_table
 
 
 class Fixed(nn.Module):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ecgkit.errors import EcgkitError
-from ecgkit.explain.scoring.realism import (
+from ecgkit.explain.battery.realism import (
     changed_share,
     einthoven_residual,
     embedding_distances,

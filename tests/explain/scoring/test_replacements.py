@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ecgkit.errors import EcgkitError
-from ecgkit.explain.scoring.replacements import ENDS, interpolated, normal_beats, normal_template
+from ecgkit.explain.attribution.replacements import ENDS, interpolated, normal_beats, normal_template
 from ecgkit.physiology.median_beat import MedianBeats, median_beats
 from ecgkit.simulator import Cohort, Waves
 

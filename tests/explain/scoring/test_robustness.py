@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ecgkit.errors import EcgkitError
-from ecgkit.explain.scoring.robustness import disturb, low_pass, survives
+from ecgkit.explain.battery.transfer import disturb, low_pass, survives
 from ecgkit.leads import limb_residual
 from ecgkit.simulator import Cohort
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ecgkit.errors import EcgkitError
-from ecgkit.explain.scoring.spectrum import class_differences, share_above
+from ecgkit.explain.battery.realism import class_differences, share_above
 
 
 @pytest.mark.parametrize("n", [200, 201])

@@ -13,8 +13,8 @@ from scipy.stats import pearsonr, spearmanr
 from torch import Tensor, nn
 
 from ecgkit.errors import EcgkitError
-from ecgkit.explain.scoring.maps import cell_sums, smoothed
-from ecgkit.explain.scoring.stability import consistency, correlation, max_sensitivity, randomisation, randomised
+from ecgkit.explain.battery.localisation import cell_sums, smoothed
+from ecgkit.explain.battery.stability import consistency, correlation, max_sensitivity, randomisation, randomised
 from ecgkit.leads import from_independent, limb_residual
 from tests.explain.scoring.linear import normal
 

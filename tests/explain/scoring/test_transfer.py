@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ecgkit.errors import EcgkitError
-from ecgkit.explain.scoring.transfer import transfer, transfer_table
+from ecgkit.explain.battery.transfer import transfer, transfer_table
 
 BEFORE = np.array([[0.9, 0.9], [0.4, 0.9], [0.8, 0.8], [0.5, 0.35]])
 AFTER = np.array([[0.1, 0.6], [0.1, 0.2], [0.1, 0.1], [0.5, 0.3]])

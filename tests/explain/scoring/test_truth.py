@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ecgkit.errors import EcgkitError
-from ecgkit.explain.scoring.truth import distance_to_truth
+from ecgkit.explain.battery.localisation import distance_to_truth
 from ecgkit.simulator import EDIT_NAMES, Cohort
 
 

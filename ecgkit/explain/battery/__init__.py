@@ -1,0 +1,1 @@
+"""The battery: tests that tell explanations from attacks; arrays in, numbers out."""

@@ -1,0 +1,249 @@
+"""What a classifier says when pieces of an ECG are replaced: deletion and insertion of cells, and infidelity.
+
+Nothing is replaced by zeros, which no ECG has, but by a `replacement` of the same ECG: `replacements.interpolated` or
+`replacements.normal_beats`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from ecgkit.evaluation.checks import ratio
+from ecgkit.explain.battery.localisation import Array, cell_sums, evidence, places, same_shape, smoothed, usable
+from ecgkit.explain.results import classify
+
+#: Where the whole exchange changes the logit by less, its course is that of noise.
+LEAST_CHANGE = 0.1
+
+
+@dataclass(frozen=True)
+class ExchangeCurve:
+    """Course of a logit while one ECG becomes another.
+
+    Parameters
+    ----------
+    share : ndarray, shape (n, n_steps + 1)
+        How much was exchanged, 0 to 1.
+    logits : ndarray, shape (n, n_steps + 1)
+        The label's logit f.
+    """
+
+    share: Array
+    logits: Array
+
+    @property
+    def progress(self) -> Array:
+        """(f - f_first) / (f_last - f_first), `(n, n_steps + 1)`: 0 at first and 1 at last.
+
+        nan for ECGs whose whole exchange changes the logit by less than `LEAST_CHANGE`.
+        """
+        change = self.logits - self.logits[:, :1]
+        whole = np.broadcast_to(change[:, -1:], change.shape)
+        return ratio(change, whole, np.abs(whole) >= LEAST_CHANGE)
+
+    @property
+    def area(self) -> Array:
+        """Integral of the progress over the share, `(n,)`: the higher, the earlier did the classifier turn.
+
+        Of a linear classifier, 1/2 is expected in random order. Where a classifier goes beyond the end meanwhile, it
+        may leave 0 to 1.
+        """
+        middle = (self.progress[:, 1:] + self.progress[:, :-1]) / 2
+        return (middle * np.diff(self.share, axis=1)).sum(axis=1)
+
+
+def exchange(classifier: nn.Module, x: NDArray[np.float32], into: NDArray[np.float32], masks: Iterable[NDArray[Any]],
+             label: int, known: NDArray[np.bool_]) -> Array:
+    """Logits of a label for the hybrids ``into * m + x * (1 - m)`` of each mask m.
+
+    Parameters
+    ----------
+    classifier : Module
+        From `(batch, 12, sig_len)` to logits.
+    x, into : ndarray, shape (n, 12, sig_len)
+        The ECG at m = 0 and that at m = 1.
+    masks : iterable of ndarray, shape (n, 12, sig_len)
+        0 to 1, or bool.
+    label : int
+        Place of the label.
+    known : ndarray of bool, shape (n,)
+        ECGs to be classified; others get nan.
+
+    Returns
+    -------
+    ndarray, shape (n, n_masks)
+    """
+    start, end = x[known], into[known]
+    columns = []
+    for mask in masks:
+        column = np.full(len(x), np.nan)
+        if known.any():
+            m = mask[known].astype(np.float32)
+            column[known] = classify(classifier, end * m + start * (1 - m))[:, label]
+        columns.append(column)
+    return np.stack(columns, axis=1)
+
+
+STEPS = 12
+Cells = NDArray[np.integer[Any]]
+
+
+def deletion(classifier: nn.Module, x: NDArray[np.float32], replacement: NDArray[np.float32], maps: NDArray[Any],
+             cells: Cells, label: int, *, n_steps: int = STEPS, signed: bool = False) -> ExchangeCurve:
+    """Replace the cells of an ECG, the most important first, until none is left (Petsiuk et al. 2018).
+
+    Parameters
+    ----------
+    classifier : Module
+        From `(batch, 12, sig_len)` to logits.
+    x, replacement : ndarray of float32, shape (n, 12, sig_len)
+        The ECG, and what its cells are replaced by, in mV.
+    maps : ndarray, shape (n, 12, sig_len)
+        Attributions to the label. A cell's importance is the sum of their absolute values.
+    cells : ndarray of int, shape (n, 12, sig_len)
+        Number of the cell (lead × segment) that each sample belongs to; -1 for none: such samples stay.
+    label : int
+        Place of the label that is explained.
+    n_steps : int
+        Steps, each of the same number of cells, as near as may be. All methods are to be given the same cells and
+        steps; each step is one more pass of all ECGs.
+    signed : bool
+        Importance is the sum of the signed attributions: evidence for the label goes first, that against it last.
+
+    Returns
+    -------
+    ExchangeCurve
+        The share is that of the cells. A high `area` is good: it is 1 less the area under the normalised curve
+        (f - f_last) / (f_first - f_last), which other authors print and which is to be low.
+    """
+    same_shape(x=x, replacement=replacement, maps=maps, cells=cells)
+    return _in_order(classifier, x, replacement, maps, cells, label, n_steps, signed)
+
+
+def insertion(classifier: nn.Module, x: NDArray[np.float32], replacement: NDArray[np.float32], maps: NDArray[Any],
+              cells: Cells, label: int, *, n_steps: int = STEPS, signed: bool = False) -> ExchangeCurve:
+    """Put the cells of an ECG back, the most important first, after all were replaced; otherwise as `deletion`.
+
+    A high `area` is good, as everywhere in the literature.
+    """
+    same_shape(x=x, replacement=replacement, maps=maps, cells=cells)
+    emptied = np.where(cells >= 0, replacement, x)
+    return _in_order(classifier, emptied, x, maps, cells, label, n_steps, signed)
+
+
+def infidelity(classifier: nn.Module, x: NDArray[np.float32], replacement: NDArray[np.float32], maps: NDArray[Any],
+               label: int, *, box: tuple[int, int] = (3, 50), n_draws: int = 32, seed: int = 0,
+               scaled: bool = True) -> Array:
+    """How badly an attribution predicts what replacing a random box changes (Yeh et al. 2019, definition 2.1).
+
+    INFD = E[(sum(I · map) - (f(x) - f(x - I)))²], where I is x less its replacement inside a box and 0 outside.
+
+    Parameters
+    ----------
+    classifier, x, replacement, maps, label
+        As in `deletion`.
+    box : (int, int)
+        Leads and samples of a box; it goes on at the other end where it leaves the ECG, so that every sample is as
+        likely to be inside.
+    n_draws, seed : int
+        Boxes for each ECG, of which each costs a pass of all ECGs, and their seed: give all methods the same.
+    scaled : bool
+        Maps are first multiplied by the number (not below 0) that suits them best, and the result is divided by
+        E[(f(x) - f(x - I))²]. Only so can methods of other units be compared: 0 is perfect, 1 is no better than a map
+        of zeros.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        In squared logits where not scaled.
+    """
+    same_shape(x=x, replacement=replacement, maps=maps)
+    rng, known = np.random.default_rng(seed), usable(maps)
+    boxes = (_boxes(x.shape, box, rng) for _ in range(n_draws))
+    removed = (np.asarray(x, dtype=np.float64) - replacement) * np.where(known[:, None, None], maps, 0)
+    told = np.empty((len(x), n_draws))
+    after = np.empty((len(x), n_draws))
+    for draw, inside in enumerate(boxes):
+        told[:, draw] = removed.sum(axis=(1, 2), where=inside)
+        after[:, draw] = classify(classifier, np.where(inside, replacement, x))[:, label]
+    drop = classify(classifier, x)[:, label, None] - after
+    if not scaled:
+        return np.where(known, ((told - drop)**2).mean(axis=1), np.nan)
+    size = (told**2).sum(axis=1)
+    factor = np.maximum(ratio((told * drop).sum(axis=1), np.where(size > 0, size, 1), known), 0)
+    whole = (drop**2).mean(axis=1)
+    return ratio(((factor[:, None] * told - drop)**2).mean(axis=1), whole, known & (whole > 0))
+
+
+def _in_order(classifier: nn.Module, start: NDArray[np.float32], end: NDArray[np.float32], maps: NDArray[Any],
+              cells: Cells, label: int, n_steps: int, signed: bool) -> ExchangeCurve:
+    sums = cell_sums(evidence(maps, signed), cells)
+    present = np.isfinite(cell_sums(np.zeros(cells.shape), cells))
+    known = usable(maps) & present.any(axis=1)
+    # Half a place in: no rounding decides then whether a cell comes before a step or after it.
+    turn = np.where(present, ratio(places(sums) + 0.5, present.sum(axis=1, keepdims=True), known[:, None]), np.inf)
+    outside = np.full((len(cells), 1), np.inf)
+    sample_turn = np.take_along_axis(np.concatenate([turn, outside], axis=1), cells.reshape(len(cells), -1), axis=1)
+    steps = np.arange(n_steps + 1) / n_steps
+    masks = ((sample_turn < step).reshape(cells.shape) for step in steps)
+    logits = exchange(classifier, start, end, masks, label, known)
+    done = (turn[:, :, None] < steps).sum(axis=1)
+    return ExchangeCurve(ratio(done, present.sum(axis=1, keepdims=True), known[:, None]), logits)
+
+
+def _boxes(shape: tuple[int, ...], box: tuple[int, int], rng: np.random.Generator) -> NDArray[np.bool_]:
+    """A random box of leads × samples in each ECG, as a mask of `shape`."""
+    n, *sizes = shape
+    sides = [(np.arange(size) - rng.integers(size, size=(n, 1))) % size < side
+             for size, side in zip(sizes, box, strict=True)]
+    return sides[0][:, :, None] & sides[1][:, None, :]
+
+
+def quac(classifier: nn.Module, x: NDArray[np.float32], counterfactual: NDArray[np.float32], maps: NDArray[Any] | None,
+         label: int, fs: float, *, n_steps: int = STEPS, signed: bool = False) -> ExchangeCurve:
+    """QuAC curve and score.
+
+    Parameters
+    ----------
+    classifier : Module
+        From `(batch, 12, sig_len)` to logits.
+    x, counterfactual : ndarray of float32, shape (n, 12, sig_len)
+        Millivolts.
+    maps : ndarray, shape (n, 12, sig_len), or None
+        Attributions to the label; None takes the counterfactual's own edit.
+    label : int
+        Place of the label whose logit is f.
+    fs : float
+        Sampling rate in Hz. Importance, and the edges of the mask, are averaged over 50 ms, so that no hybrid jumps
+        from sample to sample.
+    n_steps : int
+        Masks beside the empty one. Their size grows as the square of the step, because a good explanation is a small
+        part of the signal. Each is one more pass of all ECGs.
+    signed : bool
+        Importance is the value of `maps` and not its absolute value.
+
+    Returns
+    -------
+    ExchangeCurve
+        `share` is ``|m|``, `logits` are f, `area` is the score.
+    """
+    importance = np.asarray(counterfactual, dtype=np.float64) - x if maps is None else maps
+    same_shape(x=x, counterfactual=counterfactual, maps=importance)
+    known = usable(importance) & usable(counterfactual)
+    turn = (places(smoothed(evidence(importance, signed), fs).reshape(len(x), -1)) + 0.5) / x[0].size
+    shares: list[Array] = []
+
+    def masks() -> Iterator[Array]:
+        for step in (np.arange(n_steps + 1) / n_steps)**2:
+            mask = smoothed((turn < step).reshape(x.shape), fs)
+            shares.append(mask.mean(axis=(1, 2)))
+            yield mask
+
+    logits = exchange(classifier, x, counterfactual, masks(), label, known)
+    return ExchangeCurve(np.where(known[:, None], np.stack(shares, axis=1), np.nan), logits)

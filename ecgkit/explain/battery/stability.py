@@ -1,0 +1,166 @@
+"""Whether an explanation is the network's and stays: retrained networks, randomised ones, and a little noise."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from ecgkit.evaluation.checks import ratio
+from ecgkit.explain.battery.localisation import Array, cell_sums, evidence, same_shape, smoothed, usable
+from ecgkit.leads import INDEPENDENT, from_independent
+
+#: ECGs that pass through a network together.
+BATCH = 64
+
+
+def correlation(a: NDArray[Any], b: NDArray[Any], *, ranked: bool = False) -> Array:
+    """Correlation of two arrays ECG by ECG.
+
+    Parameters
+    ----------
+    a, b : ndarray, shape (n, ...)
+        Values that are not finite in either are left out.
+    ranked : bool
+        Spearman's instead of Pearson's; equals share their mean rank.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        -1 to 1; nan where one of them does not vary.
+    """
+    pair = [np.asarray(values, dtype=np.float64).reshape(len(values), -1) for values in (a, b)]
+    known = np.isfinite(pair[0]) & np.isfinite(pair[1])
+    if ranked:
+        pair = [rankdata(np.where(known, values, np.inf), axis=1) for values in pair]
+    first, second = (_centred(values, known) for values in pair)
+    size = np.sqrt((first**2).sum(axis=1) * (second**2).sum(axis=1))
+    return ratio((first * second).sum(axis=1), size, size > 0)
+
+
+def consistency(maps_a: NDArray[Any], maps_b: NDArray[Any], cells: NDArray[np.integer[Any]], fs: float) -> pd.DataFrame:
+    """How alike are maps of the same ECGs that explain two retrained networks.
+
+    Parameters
+    ----------
+    maps_a, maps_b : ndarray, shape (n, 12, sig_len)
+        Attributions, or edits.
+    cells : ndarray of int, shape (n, 12, sig_len)
+        Number of the cell (lead × segment) that each sample belongs to; -1 for none.
+    fs : float
+        Sampling rate in Hz.
+
+    Returns
+    -------
+    DataFrame, one row per ECG
+        Columns (grain, form, correlation): `time`, samples after a box of 50 ms, or `segment`, sums over cells;
+        `signed` or `absolute`, of absolute values; `pearson` or `spearman`.
+    """
+    same_shape(maps_a=maps_a, maps_b=maps_b, cells=cells)
+    columns: dict[tuple[str, str, str], Array] = {}
+    for form in ("signed", "absolute"):
+        pair = [evidence(maps, form == "signed") for maps in (maps_a, maps_b)]
+        for grain, reduced in (("time", [smoothed(maps, fs) for maps in pair]),
+                               ("segment", [cell_sums(maps, cells) for maps in pair])):
+            for name in ("pearson", "spearman"):
+                columns[grain, form, name] = correlation(*reduced, ranked=name == "spearman")
+    return pd.DataFrame(columns).rename_axis(columns=["grain", "form", "correlation"])
+
+
+def randomisation(maps: NDArray[Any], maps_of_randomised: NDArray[Any]) -> Array:
+    """Likeness of maps to those of a `randomised` network: Spearman of absolute values, `(n,)` (Adebayo et al. 2018).
+
+    What explains the network differs: near 0. What shows edges of the signal, whatever the network, stays: near 1.
+    """
+    same_shape(maps=maps, maps_of_randomised=maps_of_randomised)
+    return correlation(np.abs(maps), np.abs(maps_of_randomised), ranked=True)
+
+
+def randomised(model: nn.Module, x: NDArray[np.float32], seed: int) -> nn.Module:
+    """Copy of a network that has learned nothing: weights drawn anew, statistics of batch norm taken from some ECGs.
+
+    Parameters
+    ----------
+    model : Module
+        Left as it is. Layers with `reset_parameters` are initialised as PyTorch does; other weights are drawn from a
+        normal distribution with their own mean and standard deviation.
+    x : ndarray of float32, shape (n, 12, sig_len)
+        ECGs in mV. Without their statistics the signal would vanish or explode on its way, and maps with it.
+    seed : int
+
+    Returns
+    -------
+    Module
+        In eval mode.
+    """
+    copied = copy.deepcopy(model).eval()
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(seed)
+        for layer in copied.modules():
+            if callable(reset := getattr(layer, "reset_parameters", None)):
+                reset()
+            else:
+                for weight in layer.parameters(recurse=False):
+                    weight.copy_(weight.mean() + weight.std(correction=0) * torch.randn(weight.shape).to(weight.device))
+    norms = [layer for layer in copied.modules() if isinstance(layer, _BatchNorm)]
+    before = [layer.momentum for layer in norms]
+    for layer in norms:
+        layer.train().momentum = None
+    device = next(copied.parameters()).device
+    with torch.no_grad():
+        for start in range(0, len(x), BATCH):
+            copied(torch.from_numpy(np.array(x[start:start + BATCH], dtype=np.float32)).to(device))
+    for layer, momentum in zip(norms, before, strict=True):
+        layer.momentum = momentum
+    return copied.eval()
+
+
+def max_sensitivity(explain: Callable[[NDArray[np.float32]], NDArray[Any]], x: NDArray[np.float32], radius_mv: float,
+                    *, n_draws: int = 10, seed: int = 0) -> Array:
+    """How far a little noise can move a map: max ‖map(x + e) - map(x)‖ / ‖map(x)‖ (Yeh et al. 2019, definition 3.1).
+
+    Parameters
+    ----------
+    explain : callable
+        Maps `(n, 12, sig_len)` of ECGs `(n, 12, sig_len)`.
+    x : ndarray of float32, shape (n, 12, sig_len)
+        Millivolts.
+    radius_mv : float
+        Noise e is uniform within ± this in the eight independent leads; the other limb leads follow from them, as in
+        every ECG.
+    n_draws, seed : int
+        Noises that the maximum is over, each of them one more explanation, and their seed.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        0 where nothing moves; nan for a map of zeros, or where one is not finite.
+    """
+    rng = np.random.default_rng(seed)
+    maps = np.asarray(explain(x), dtype=np.float64)
+    worst = np.zeros(len(x))
+    for _ in range(n_draws):
+        noise = from_independent(rng.uniform(-radius_mv, radius_mv, (len(x), len(INDEPENDENT), x.shape[2])))
+        moved = np.asarray(explain((x + noise).astype(np.float32)), dtype=np.float64)
+        worst = np.maximum(worst, np.sqrt(((moved - maps)**2).sum(axis=(1, 2))))
+    size = np.sqrt((maps**2).sum(axis=(1, 2)))
+    return ratio(worst, size, np.isfinite(worst) & usable(maps) & (size > 0))
+
+
+def _centred(values: Array, known: NDArray[np.bool_]) -> Array:
+    """Rows less their mean and within -1 and 1; 0 where not known, and all 0 in rows that do not vary."""
+    highest = np.where(known, values, -np.inf).max(axis=1, initial=-np.inf)
+    varies = highest > np.where(known, values, np.inf).min(axis=1, initial=np.inf)
+    inside = known & varies[:, None]
+    values = np.where(inside, values, 0)
+    values = np.where(inside, values - values.sum(axis=1, keepdims=True) / np.maximum(known.sum(axis=1), 1)[:, None], 0)
+    size = np.abs(values).max(axis=1, initial=0)
+    return values / np.where(size > 0, size, 1)[:, None]

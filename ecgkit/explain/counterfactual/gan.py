@@ -1,0 +1,318 @@
+"""`CounterfactualGAN`: what would this patient's ECG look like if the classifier said something else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from ecgkit.datasets.base import ECGDataset
+from ecgkit.errors import EcgkitError
+from ecgkit.explain.conditions import (
+    EXTREME,
+    generator_condition,
+    typical_logits,
+    wanted_logits,
+)
+from ecgkit.explain.counterfactual.plausibility import least_plausible, plausibility
+from ecgkit.explain.counterfactual.training import LEAST_CORRELATION, GANSettings, train_generator
+from ecgkit.explain.counterfactual.windows import cut_windows
+from ecgkit.explain.results import BATCH, Counterfactuals, assessed, classify, probability
+from ecgkit.leads import N_LEADS
+from ecgkit.models.generator import Discriminator, Generator
+from ecgkit.models.weights import load_explainer, save_explainer
+from ecgkit.models.windowed import Classifier
+from ecgkit.training.checkpoint import weights_digest
+
+#: Where an answer falls short or goes too far, the wish is put again, corrected by what was missing: so often at most.
+ROUNDS = 4
+
+
+class CounterfactualGAN:
+    """Residual conditional GAN: trained once, then each counterfactual is one forward pass.
+
+    The generator bends time a little and adds a smooth edit to the eight independent leads, so the limb leads' algebra
+    holds exactly (`ecgkit.models.generator`). It is told which label is to have which probability, and is trained so
+    that the classifier says so, that its twins say so too, that labels nobody asked about stay, that a discriminator
+    takes the ECG for a real one with that probability, and that the way back leads home (Zhu et al. 2017; Singla et al.
+    2020), while the edit is small, sparse and smooth.
+
+    Parameters
+    ----------
+    classifier : Module
+        From `(batch, 12, sig_len)` in mV to logits `(batch, n_labels)`; never changed.
+    twins : sequence of Module
+        Other networks trained on the same ECGs. The generator has to persuade them too, and an answer that one of them
+        does not follow is not given: it would explain the accidents of one training. Without any, only `classifier` is
+        asked.
+    label_names : sequence of str, optional
+        Of the logits; by default the classifier's own `label_names`.
+    fs : float, optional
+        Sampling rate in Hz; by default the classifier's own `fs`.
+    settings : GANSettings, optional
+
+    Attributes
+    ----------
+    history : DataFrame
+        Of the training: see `ecgkit.explain.counterfactual.training.train_generator`.
+    """
+
+    def __init__(self, classifier: nn.Module, *, twins: Sequence[nn.Module] = (),
+                 label_names: Sequence[str] | None = None, fs: float | None = None,
+                 settings: GANSettings | None = None) -> None:
+        names = label_names or getattr(classifier, "label_names", None)
+        rate = fs or getattr(classifier, "fs", None)
+        if not names or not rate:
+            raise EcgkitError("the classifier does not say its labels and its rate; give label_names and fs")
+        self.classifier, self.twins = classifier, tuple(twins)
+        self.label_names, self.fs = tuple(names), float(rate)
+        self.settings = settings or GANSettings()
+        self.history = pd.DataFrame()
+        self.limit = -float("inf")
+        self.ends = torch.zeros(len(self.label_names), 2)
+        self._generator: Generator | None = None
+        self._discriminator: Discriminator | None = None
+
+    def fit(self, data: ECGDataset, *, seed: int = 0, checkpoints: str | Path | None = None,
+            device: str = "cpu") -> CounterfactualGAN:
+        """Train on the ECGs of a dataset; their labels are not used.
+
+        Parameters
+        ----------
+        data : ECGDataset
+            At `fs`; training folds only.
+        seed : int
+        checkpoints : path, optional
+            Folder in which an interrupted run is found again.
+        device : str
+
+        Returns
+        -------
+        CounterfactualGAN
+            Itself.
+
+        Raises
+        ------
+        EcgkitError
+            Where the data do not fit, or the training diverges. Whether answers follow the wishes in the end says
+            `collapsed`.
+        """
+        if data.fs != self.fs:
+            raise EcgkitError(f"{data.name} has {data.fs:g} Hz, the classifier expects {self.fs:g}; load it with "
+                              f"fs={self.fs:g}")
+        windows = cut_windows(data, self.classifier, self.length)
+        run = {"task": "counterfactual", "data": data.fingerprint(), "labels": self.label_names,
+               "classifiers": [weights_digest(model) for model in (self.classifier, *self.twins)]}
+        self._generator, self._discriminator, self.history = train_generator(
+            windows, (self.classifier, *self.twins), self.settings, labels=self.label_names, fs=self.fs, seed=seed,
+            checkpoints=checkpoints, run=run, device=device)
+        # The twins are judges from here on, as they will be kept.
+        self.twins = tuple(deepcopy(twin) for twin in self.twins)
+        for model in (self._generator, self._discriminator, *self.twins):
+            _as_kept(model)
+        self.ends = typical_logits(windows.logits)
+        self.limit = least_plausible(self._discriminator, data, self.ends, self.length)
+        return self
+
+    @property
+    def length(self) -> int:
+        """Samples of the windows that it was trained on."""
+        return round(self.settings.seconds * self.fs)
+
+    @property
+    def collapsed(self) -> str:
+        """Why the training is not to be believed; empty where it is, and where this explainer was read from a file."""
+        if self.history.empty:
+            return ""
+        last = self.history.tail(5).mean()
+        if not last["correlation"] >= LEAST_CORRELATION:
+            return f"answers hardly follow the wishes: correlation {last['correlation']:.2f}"
+        return ""
+
+    def __call__(self, x: NDArray[np.float32], target: Mapping[str, Any], *,
+                 noise: NDArray[np.float32] | None = None) -> Counterfactuals:
+        """Counterfactuals of ECGs.
+
+        Parameters
+        ----------
+        x : ndarray, shape (n, 12, sig_len)
+            Millivolts at `fs`.
+        target : mapping
+            Wanted probability by label: one number, or one for each ECG. Other labels are kept, but for NORM, which is
+            the absence of the others.
+        noise : ndarray, shape (n, n_noise), optional
+            Random numbers for another answer; zeros by default.
+
+        Returns
+        -------
+        Counterfactuals
+            One that fell short, looks like no real ECG, or is not followed by a twin is not valid and says why.
+
+        Raises
+        ------
+        EcgkitError
+            Before training, for signals of another shape, or for an unknown label.
+        """
+        if self._generator is None:
+            raise EcgkitError("this explainer has not been trained; call fit(data) first, or ecgkit.explain.load()")
+        x = np.asarray(x, dtype=np.float32)
+        if x.ndim != 3 or x.shape[1] != N_LEADS or not np.isfinite(x).all():
+            raise EcgkitError(f"signals of shape {x.shape}; give (n, {N_LEADS}, sig_len) of finite millivolts at "
+                              f"{self.fs:g} Hz")
+        if noise is None:
+            noise = np.zeros((len(x), self.settings.n_noise), dtype=np.float32)
+        now = classify(self.classifier, x)
+        wishes = wanted_logits(target, self.label_names, len(x))
+        found = self._corrected(x, now, wishes, {k: self._first_aim(k, logit) for k, logit in wishes.items()}, noise)
+        left = np.flatnonzero(~found.valid)
+        if len(left):
+            # What is typical may be too far from this ECG to be drawn; the wish itself asks for less.
+            plain = {k: logit[left] for k, logit in wishes.items()}
+            milder = self._corrected(x[left], now[left], plain, plain, noise[left])
+            found = _with(found, left[milder.valid], milder.rows(milder.valid))
+        return found
+
+    def _corrected(self, x: NDArray[np.float32], now: NDArray[np.float64], wishes: Mapping[int, NDArray[np.float64]],
+                   aims: Mapping[int, NDArray[np.float64]], noise: NDArray[np.float32]) -> Counterfactuals:
+        """Answers to aims (logits), put again until the wishes (logits) are reached; the doubtful ones not valid."""
+        target = {self.label_names[k]: probability(logit) for k, logit in wishes.items()}
+        best, off = assessed(x.copy(), now, target, self.label_names), np.full(len(x), np.inf)
+        aims = {k: aim.copy() for k, aim in aims.items()}
+        asked, got = {k: now[:, k].copy() for k in aims}, {k: now[:, k].copy() for k in aims}
+        for _ in range(ROUNDS):
+            left = np.flatnonzero(~best.valid)
+            if not len(left):
+                break
+            signals = self._generate(x[left], now[left], {k: aim[left] for k, aim in aims.items()}, noise[left])
+            logits = classify(self.classifier, signals)
+            found = assessed(signals, logits, {name: p[left] for name, p in target.items()}, self.label_names)
+            missed = np.max([np.abs(probability(wishes[k][left]) - probability(logits[:, k])) for k in aims], axis=0)
+            closer = missed < off[left]
+            best, off[left] = _with(best, left[closer], found.rows(closer)), np.minimum(off[left], missed)
+            for k, aim in aims.items():
+                slope = _slope(aim[left] - asked[k][left], logits[:, k] - got[k][left])
+                asked[k][left], got[k][left] = aim[left], logits[:, k]
+                aim[left] += (wishes[k][left] - logits[:, k]) / slope
+        return self._doubted(best, x, wishes)
+
+    def several(self, x: NDArray[np.float32], target: Mapping[str, Any], n: int = 3, seed: int = 0) -> \
+            list[Counterfactuals]:
+        """`n` sets of counterfactuals of the same ECGs, each from other random numbers; the first is the plain one."""
+        rng = np.random.default_rng(seed)
+        draws = [np.zeros((len(x), self.settings.n_noise), dtype=np.float32),
+                 *rng.standard_normal((n - 1, len(x), self.settings.n_noise)).astype(np.float32)]
+        return [self(x, target, noise=noise) for noise in draws[:n]]
+
+    def _first_aim(self, place: int, logit: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What the generator is asked for first: an extreme wish means what is typical with, or without, the label."""
+        low, high = self.ends[place].double().numpy()
+        extreme = np.abs(logit) >= np.log((1 - EXTREME) / EXTREME) - 1e-9
+        return np.where(extreme, np.where(logit < 0, np.minimum(low, logit), np.maximum(high, logit)), logit)
+
+    def _generate(self, x: NDArray[np.float32], now: NDArray[np.float64], aims: Mapping[int, NDArray[np.float64]],
+                  noise: NDArray[np.float32]) -> NDArray[np.float32]:
+        assert self._generator is not None
+        logits = torch.from_numpy(now.astype(np.float32))
+        wanted, asked = logits.clone(), torch.zeros(logits.shape, dtype=torch.bool)
+        for place, aim in aims.items():
+            wanted[:, place], asked[:, place] = torch.from_numpy(aim.astype(np.float32)), True
+        condition = generator_condition(logits, wanted, asked, torch.from_numpy(noise))
+        device = next(self._generator.parameters()).device
+        with torch.no_grad():
+            parts = [self._generator(torch.from_numpy(x[start:start + BATCH]).to(device),
+                                     condition[start:start + BATCH].to(device)).cpu()
+                     for start in range(0, len(x), BATCH)]
+        return torch.cat(parts).numpy()
+
+    def _doubted(self, found: Counterfactuals, x: NDArray[np.float32],
+                 wishes: Mapping[int, NDArray[np.float64]]) -> Counterfactuals:
+        """The same without those that look like no real ECG, or that a twin does not follow."""
+        valid, reason = found.valid.copy(), found.reason.copy()
+        changed = np.abs(found.signals - x).max(axis=(1, 2)) > 0
+        unreal = valid & changed
+        assert self._discriminator is not None
+        scores = plausibility(self._discriminator, found.signals[unreal], self.ends, self.length)
+        unreal[unreal] = scores < self.limit
+        valid[unreal], reason[unreal] = False, "not plausible: it looks less real than 99 of 100 real ECGs"
+        rows = np.flatnonzero(valid & changed)
+        opinions = [classify(twin, found.signals[rows]) for twin in self.twins] if len(rows) else []
+        for place, logit in wishes.items():
+            label, wanted = self.label_names[place], logit[rows]
+            for opinion in opinions:
+                wrong = rows[valid[rows] & ((opinion[:, place] > 0) != (wanted > 0)) & (np.abs(wanted) > 1)]
+                valid[wrong] = False
+                reason[wrong] = f"not general: another network trained on the same ECGs does not follow ({label})"
+        return Counterfactuals(found.signals, found.probabilities, valid, reason)
+
+    def save(self, path: str | Path, card: dict[str, Any]) -> None:
+        """Write the explainer, without the classifier that it explains (`ecgkit.models.save_classifier`).
+
+        Parameters
+        ----------
+        path : path
+            Ends in `.safetensors`.
+        card : dict
+            The model card: what it was trained on and how it scored; must survive JSON.
+
+        Raises
+        ------
+        EcgkitError
+            Before training, or where a twin is no `ecgkit` classifier.
+        """
+        twins = [twin for twin in self.twins if isinstance(twin, Classifier)]
+        if self._generator is None or self._discriminator is None or len(twins) < len(self.twins):
+            raise EcgkitError("this explainer cannot be saved: call fit(data) first; twins must be ecgkit classifiers")
+        about = {"label_names": self.label_names, "fs": self.fs, "n_noise": self.settings.n_noise,
+                 "seconds": self.settings.seconds, "limit": self.limit, "ends": self.ends.tolist(),
+                 "explains": weights_digest(self.classifier)}
+        save_explainer(self._generator, self._discriminator, twins, path, about, card)
+
+    @classmethod
+    def restored(cls, path: str | Path, classifier: nn.Module) -> CounterfactualGAN:
+        """The explainer of a file of `save`, with the classifier that it explains.
+
+        Raises
+        ------
+        EcgkitError
+            Where the file is none, or explains another classifier.
+        """
+        parts, about = load_explainer(path)
+        if about["explains"] != weights_digest(classifier):
+            raise EcgkitError(f"{path} explains another classifier; give the one that it was trained for")
+        twins = [part for name, part in parts.items() if name.startswith("twin")]
+        explainer = cls(classifier, twins=twins, label_names=about["label_names"], fs=about["fs"],
+                        settings=GANSettings(n_noise=about["n_noise"], seconds=about["seconds"]))
+        generator, discriminator = parts["generator"], parts["discriminator"]
+        assert isinstance(generator, Generator)
+        assert isinstance(discriminator, Discriminator)
+        explainer._generator, explainer._discriminator = generator, discriminator
+        explainer.limit, explainer.ends = about["limit"], torch.tensor(about["ends"])
+        return explainer
+
+
+def _slope(asked: NDArray[np.float64], got: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How much answers rose for each logit that more was asked; within a third and three, or a step runs wild."""
+    return np.clip(np.divide(got, asked, out=np.ones_like(got), where=np.abs(asked) > 0.1), 1 / 3, 3.0)
+
+
+def _with(all_: Counterfactuals, rows: NDArray[np.intp], part: Counterfactuals) -> Counterfactuals:
+    """The same with some rows replaced."""
+    merged = Counterfactuals(all_.signals.copy(), all_.probabilities.copy(), all_.valid.copy(), all_.reason.copy())
+    for into, values in zip(vars(merged).values(), vars(part).values(), strict=True):
+        into[rows] = values
+    return merged
+
+
+def _as_kept(model: nn.Module) -> None:
+    """Round weights to the half precision in which they are kept: what is tested is what is shipped."""
+    with torch.no_grad():
+        for tensor in model.state_dict().values():
+            if tensor.is_floating_point():
+                tensor.copy_(tensor.half().float())

@@ -1,0 +1,175 @@
+"""Training windows of an explainer: pieces of ECGs, what the classifier says of each, and real partners to ask for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.functional import one_hot
+
+from ecgkit.datasets.base import ECGDataset
+from ecgkit.errors import EcgkitError
+from ecgkit.explain.conditions import clipped, discriminator_condition, generator_condition
+from ecgkit.explain.results import classify
+from ecgkit.progress import track
+
+#: Windows begin at so many places of each ECG.
+PLACES = 6
+#: Logits that differ by less are as good as the same.
+BLUR = 0.3
+_BATCH = 256
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Windows of a dataset, with the classifiers' logits.
+
+    Parameters
+    ----------
+    data : ECGDataset
+    rows, starts : ndarray of int, shape (n,)
+        ECG and first sample of each window.
+    length : int
+        Samples of a window.
+    logits : Tensor, shape (n, n_labels)
+        Of the classifier that is explained.
+    """
+
+    data: ECGDataset
+    rows: NDArray[np.intp]
+    starts: NDArray[np.intp]
+    length: int
+    logits: Tensor
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def batch(self, which: Tensor) -> Tensor:
+        """Signals `(batch, 12, length)` in mV."""
+        return _cut(self.data, self.rows[which.numpy()], self.starts[which.numpy()], self.length)
+
+    def partners(self, label: Tensor, logit: Tensor, generator: torch.Generator, near: int = 32) -> Tensor:
+        """Numbers of windows on which the classifier gives a label about that logit, `(batch,)`.
+
+        Each is drawn from the `near` windows that come closest; among windows that lie beyond the range in which
+        logits are read, or hardly differ, chance decides.
+        """
+        chosen = torch.empty(len(label), dtype=torch.long)
+        blur = BLUR * torch.rand(len(self), generator=generator)
+        for k, value in enumerate(logit):
+            distance = (clipped(self.logits[:, label[k]]) - clipped(value)).abs() + blur
+            closest = distance.topk(min(near, len(self)), largest=False).indices
+            chosen[k] = closest[int(torch.randint(len(closest), (1,), generator=generator))]
+        return chosen
+
+
+def cut_windows(data: ECGDataset, classifier: nn.Module, length: int) -> Windows:
+    """Cut windows out of all ECGs and ask the classifier about each.
+
+    Raises
+    ------
+    EcgkitError
+        Where the ECGs are shorter than a window.
+    """
+    if data.sig_len < length:
+        raise EcgkitError(f"{data.name}: {data.sig_len} samples; the explainer's windows have {length}")
+    places = np.unique(np.linspace(0, data.sig_len - length, PLACES).astype(np.intp))
+    rows = np.repeat(np.arange(len(data)), len(places))
+    starts = np.tile(places, len(data))
+    parts = np.array_split(np.arange(len(rows)), -(-len(rows) // _BATCH))
+    found = [classify(classifier, _cut(data, rows[part], starts[part], length).numpy(), _BATCH)
+             for part in track(parts, "asking the classifier", unit="batch")]
+    logits = torch.from_numpy(np.concatenate(found).astype(np.float32))
+    return Windows(data, rows, starts, length, logits)
+
+
+def _cut(data: ECGDataset, rows: NDArray[np.intp], starts: NDArray[np.intp], length: int) -> Tensor:
+    whole = data.batch(rows)
+    at = starts[:, None, None] + np.arange(length)
+    return torch.from_numpy(np.take_along_axis(whole, np.broadcast_to(at, (len(rows), 12, length)), axis=2))
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """Windows and what is asked of them.
+
+    Parameters
+    ----------
+    x : Tensor, shape (batch, 12, length)
+        mV.
+    now : Tensor, shape (batch, n_labels)
+        Logits of the classifier that is explained.
+    label, aim : Tensor, shape (batch,)
+        The asked label and its wanted logit.
+    noise : Tensor, shape (2, batch, n_noise)
+        Random numbers of two answers.
+    """
+
+    x: Tensor
+    now: Tensor
+    label: Tensor
+    aim: Tensor
+    noise: Tensor
+
+    @property
+    def asked(self) -> Tensor:
+        """Which label is asked for, `(batch, n_labels)`."""
+        return one_hot(self.label, self.now.shape[1]).bool()
+
+    @property
+    def wanted(self) -> Tensor:
+        """All logits as they are wanted, `(batch, n_labels)`."""
+        return torch.where(self.asked, self.aim[:, None], self.now)
+
+    @property
+    def judged(self) -> Tensor:
+        """What the discriminator is told."""
+        return discriminator_condition(self.label, self.aim, self.now.shape[1])
+
+    def condition(self, draw: int) -> Tensor:
+        """What the generator is told for the first or the second answer."""
+        return generator_condition(self.now, self.wanted, self.asked, self.noise[draw])
+
+
+def draw_wishes(windows: Windows, ends: Tensor, n: int, *, n_noise: int, graded: bool, generator: torch.Generator,
+                device: str = "cpu") -> Wishes:
+    """Draw windows and a wish for each.
+
+    Half of the wishes are about a label that the classifier gives the window, the others about any: of many labels, a
+    window has few, and asking for the absence of what is absent teaches nothing. Of six wishes three turn the label to
+    its other end, two ask for anything between the ends, and one for what another window has.
+
+    Parameters
+    ----------
+    windows : Windows
+    ends : Tensor, shape (n_labels, 2)
+        The logits that are typical without, and with, each label.
+    n : int
+        Windows.
+    n_noise : int
+        Random numbers of an answer.
+    graded : bool
+        Otherwise every wish turns the label.
+    generator : Generator
+    device : str
+    """
+    which = torch.randint(len(windows), (n,), generator=generator)
+    x, now = windows.batch(which), windows.logits[which]
+    given = (now > 0).float()
+    given[given.sum(dim=1) == 0] = 1.0
+    own = torch.multinomial(given, 1, generator=generator)[:, 0]
+    any_one = torch.randint(len(ends), (n,), generator=generator)
+    label = torch.where(torch.rand(n, generator=generator) < 0.5, own, any_one)
+    low, high = ends[label].T
+    aim = torch.where(now.gather(1, label[:, None])[:, 0] > 0, low, high)
+    if graded:
+        others = torch.randint(len(windows), (n,), generator=generator)
+        as_other = torch.minimum(torch.maximum(windows.logits[others, label], low), high)
+        between = low + (high - low) * torch.rand(n, generator=generator)
+        kind = torch.rand(n, generator=generator)
+        aim = torch.where(kind < 1 / 6, as_other, torch.where(kind < 1 / 2, between, aim))
+    noise = torch.randn(2, n, n_noise, generator=generator)
+    return Wishes(*(each.to(device) for each in (x, now, label, aim, noise)))

@@ -1,0 +1,260 @@
+"""A self-contained page on one ECG: what the classifier says, what would change its mind, and how far to believe it."""
+
+from __future__ import annotations
+
+import io
+import os
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+from numpy.typing import NDArray
+from torch import nn
+
+from ecgkit.datasets.reader import read_record
+from ecgkit.errors import EcgkitError
+from ecgkit.explain.conditions import AWAY, THERE, wanted_logits
+from ecgkit.explain.counterfactual.shipped import DEFAULT, load
+from ecgkit.explain.report.changes import (
+    Sweep,
+    ask_sweep,
+    beyond,
+    difference,
+    in_words,
+    name_of,
+    number,
+    shown_columns,
+    unit_of,
+)
+from ecgkit.explain.report.slider import asset, render, slider_html
+from ecgkit.explain.results import Counterfactuals, Explainer, classify, probability
+from ecgkit.figures.counterfactual import before_after
+from ecgkit.models.weights import model_card, shipped, shipped_explainers
+from ecgkit.physiology import measure, repeatability
+
+_DPI = 130
+#: What a model card says that belongs on the page, and how it is called there.
+_CARD = {"data": "trained on", "n_train": "training ECGs", "n_test": "test ECGs", "intended_use": "intended use",
+         "limits": "limits", "licence": "licence", "ecgkit": "ecgkit"}
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """One ECG, what was asked about it, and the answers.
+
+    Parameters
+    ----------
+    record : str
+        Name of the record.
+    label_names : tuple of str
+        Labels of the classifier.
+    probabilities : ndarray, shape (n_labels,)
+        What it says of the ECG.
+    wanted : float
+        Probability of `sweep.label` that was asked for.
+    answers : Counterfactuals
+        One or several.
+    measured : DataFrame
+        Measurements of the answers, a row each.
+    sweep : Sweep
+        The same ECG asked at several probabilities; it holds the ECG, its rate, the label and the measurements before.
+
+    Raises
+    ------
+    EcgkitError
+        Where there is no answer, or numbers of labels or answers differ.
+    """
+
+    record: str
+    label_names: tuple[str, ...]
+    probabilities: NDArray[np.float64]
+    wanted: float
+    answers: Counterfactuals
+    measured: pd.DataFrame
+    sweep: Sweep
+
+    def __post_init__(self) -> None:
+        n, labels = len(self.answers), len(self.label_names)
+        if not n or len(self.measured) != n or self.answers.signals.shape[1:] != self.sweep.original.shape:
+            raise EcgkitError(f"{self.record}: {n} answers of shape {self.answers.signals.shape[1:]} with "
+                              f"{len(self.measured)} rows of measurements, for an ECG of shape "
+                              f"{self.sweep.original.shape}; give at least one answer, each measured")
+        if self.probabilities.shape != (labels,) or self.answers.probabilities.shape != (n, labels):
+            raise EcgkitError(f"{self.record}: probabilities of shapes {self.probabilities.shape} and "
+                              f"{self.answers.probabilities.shape} for {labels} labels")
+
+
+def explain_ecg(explainer: Explainer, classifier: nn.Module, x: NDArray[np.float32], label: str, wanted: float, *,
+                label_names: Sequence[str], fs: float, record: str) -> Explanation:
+    """Ask an explainer about one ECG: once at the wanted probability of a label, and along a sweep.
+
+    Parameters
+    ----------
+    explainer : callable
+        Gives `Counterfactuals`.
+    classifier : Module
+        The one that is explained.
+    x : ndarray of float32, shape (12, sig_len)
+        Millivolts.
+    label : str
+        Of `label_names`.
+    wanted : float
+        Probability of it, between 0 and 1.
+    label_names : sequence of str
+        Labels of the classifier.
+    fs : float
+        Sampling rate in Hz.
+    record : str
+        Name of the record.
+    """
+    answers = explainer(x[None], {label: wanted})
+    sweep = ask_sweep(explainer, classifier, x, label, label_names=tuple(label_names), fs=fs)
+    return Explanation(record, tuple(label_names), probability(classify(classifier, x[None]))[0], wanted, answers,
+                       measure(answers.signals, fs).table, sweep)
+
+
+def report_html(of: Explanation, *, repeatability: Mapping[str, float], cards: Mapping[str, Mapping[str, Any]],
+                battery: pd.DataFrame | None = None, battery_data: str = "") -> str:
+    """Write the page.
+
+    Parameters
+    ----------
+    of : Explanation
+    repeatability : mapping
+        What a measurement must change by to count; see `ecgkit.explain.report.changes.beyond`.
+    cards : mapping
+        Model cards by name: of the classifier, and of the explainer.
+    battery : DataFrame, optional
+        How such explanations did in the battery of tests; index and columns are printed as they are.
+    battery_data : str
+        On which data, and how many ECGs.
+
+    Returns
+    -------
+    str
+        HTML that asks for nothing outside and works offline.
+    """
+    sweep = of.sweep
+    return render(
+        "report.html", record=of.record, label=sweep.label, now=f"{sweep.now:.2f}", wanted=f"{of.wanted:.2f}",
+        seconds=f"{sweep.original.shape[1] / sweep.fs:g}", fs=f"{sweep.fs:g}", labels=_labels(of),
+        answers=[_answer(of, k, repeatability) for k in range(len(of.answers))],
+        slider=Markup(slider_html(sweep, title=f"{sweep.label} from {sweep.wanted[0]:.2f} to {sweep.wanted[-1]:.2f}",
+                                  repeatability=repeatability)),
+        battery=None if battery is None else _plain_table(battery), battery_data=battery_data,
+        cards={name: _essentials(card, sweep.label) for name, card in cards.items()}, css=asset("report.css"))
+
+
+def _labels(of: Explanation) -> list[dict[str, Any]]:
+    """Each label's probability for the ECG and for the first answer."""
+    return [{"name": name, "asked": name == of.sweep.label, "now": f"{p:.2f}", "then": f"{q:.2f}",
+             "now_width": f"{100 * p:.1f}", "then_width": f"{100 * q:.1f}"}
+            for name, p, q in zip(of.label_names, of.probabilities, of.answers.probabilities[0], strict=True)]
+
+
+def _answer(of: Explanation, k: int, repeatability: Mapping[str, float]) -> dict[str, Any]:
+    """What the page shows of one counterfactual."""
+    sweep, obtained = of.sweep, of.answers.probabilities[k, of.label_names.index(of.sweep.label)]
+    change = difference(sweep.before, of.measured.iloc[[k]])
+    counts = beyond(change, repeatability).iloc[0]
+    compared = sum(name in repeatability for name in change.columns[change.notna().iloc[0]])
+    said = in_words(sweep.before, of.measured.iloc[k], repeatability)
+    columns = shown_columns(change, repeatability, most=12)
+    rows = [{"name": name_of(name), "unit": unit_of(name), "before": number(name, sweep.before[name]),
+             "after": number(name, of.measured[name].iloc[k]), "beyond": bool(counts[name]),
+             "change": number(name, change[name].iloc[0], signed=True)} for name in columns]
+    figure = before_after(sweep.original, of.answers.signals[k], sweep.fs, changes=said,
+                          title=f"{sweep.label}: {sweep.now:.2f} → {obtained:.2f}")
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=_DPI)
+    return {"valid": bool(of.answers.valid[k]), "reason": str(of.answers.reason[k]), "obtained": f"{obtained:.2f}",
+            "rows": rows, "changed": int(counts.sum()), "compared": compared, "said": said,
+            "picture": b64encode(picture.getvalue()).decode()}
+
+
+def _plain_table(table: pd.DataFrame) -> dict[str, list[Any]]:
+    flat = table.reset_index() if table.index.name else table
+    return {"head": [str(name) for name in flat.columns],
+            "rows": [["–" if pd.isna(value) else str(value) for value in row] for row in flat.to_numpy(dtype=object)]}
+
+
+def _essentials(card: Mapping[str, Any], label: str) -> list[tuple[str, str]]:
+    """What a model card says in short, with the score on the label that was asked about."""
+    told = [(name, str(card[key])) for key, name in _CARD.items() if key in card]
+    scores = card.get("test_auroc", {})
+    return told + [(f"test AUROC, {name}", f"{scores[name]:.3f}") for name in (label, "macro") if name in scores]
+
+
+#: Of a longer record the first so many seconds are explained: what fits a page of ECG paper.
+SECONDS = 10.0
+
+
+class RecordPages:
+    """Explains records of any lead spelling, order, unit and rate.
+
+    Parameters
+    ----------
+    label : str
+        Label of the classifier whose probability is to change.
+    wanted : float, optional
+        Probability to ask for; by default `AWAY` where the classifier says at least one half, else `THERE`.
+    explainer : path
+        A shipped explainer, or a file of weights.
+    classifier : path, optional
+        What it explains: a shipped classifier, or a file of weights; by default the one of the same name.
+
+    Raises
+    ------
+    EcgkitError
+        Where the explainer or the classifier cannot be had, or the label or the probability cannot be asked for.
+    """
+
+    def __init__(self, label: str, wanted: float | None = None, *, explainer: str | Path = DEFAULT,
+                 classifier: str | Path | None = None) -> None:
+        self._explainer = load(explainer, classifier)
+        wanted_logits({label: AWAY if wanted is None else wanted}, self._explainer.label_names, 1)
+        self._label, self._wanted = label, wanted
+        # A shipped explainer bears the name of its classifier: which card is meant, the file says.
+        name = str(classifier or explainer)
+        self._cards = {"classifier": model_card(shipped().get(name, name)),
+                       "explainer": model_card(shipped_explainers().get(str(explainer), explainer))}
+
+    def write(self, record: Path, page: Path) -> str:
+        """Write the page of a record, whole or not at all; in a line, what changed and whether that is to be used.
+
+        Raises
+        ------
+        EcgkitError
+            Where the record cannot be read or explained.
+        """
+        model, label = self._explainer, self._label
+        signal, fs, _ = read_record(record, fs=model.fs)
+        signal = signal[:, :round(SECONDS * fs)]
+        place = model.label_names.index(label)
+        wanted = self._wanted
+        if wanted is None:
+            wanted = AWAY if classify(model.classifier, signal[None])[0, place] >= 0 else THERE
+        found = explain_ecg(model, model.classifier, signal, label, wanted, label_names=model.label_names, fs=fs,
+                            record=str(record))
+        html = report_html(found, repeatability=repeatability(), cards=self._cards,
+                           **_battery(self._cards["explainer"]))
+        partial = page.with_suffix(f".{os.getpid()}.partial")
+        try:
+            partial.write_text(html, encoding="utf-8")
+            os.replace(partial, page)
+        finally:
+            partial.unlink(missing_ok=True)
+        verdict = "valid" if found.answers.valid[0] else str(found.answers.reason[0])
+        return f"{label} {found.probabilities[place]:.2f} -> {found.answers.probabilities[0, place]:.2f}, {verdict}"
+
+
+def _battery(card: dict[str, Any]) -> dict[str, Any]:
+    """What an explainer's card says of tests: rows of a table, and on which data."""
+    if "battery" not in card:
+        return {}
+    return {"battery": pd.DataFrame(card["battery"]), "battery_data": card.get("battery_data", "")}

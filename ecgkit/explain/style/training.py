@@ -1,0 +1,250 @@
+"""Training of a style generator of beats against a discriminator: checkpointed, resumed, watched for collapse."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.optim.swa_utils import AveragedModel
+
+from ecgkit.errors import EcgkitError
+from ecgkit.explain.counterfactual.duel import Duel
+from ecgkit.leads import independent
+from ecgkit.models.generator import Discriminator
+from ecgkit.models.style import StyleNet
+from ecgkit.training.checkpoint import run_file
+from ecgkit.training.loop import running_mean
+
+#: From beats `(batch, 12, period)` in mV to logits `(batch, n_labels)`, with gradients.
+Ask = Callable[[Tensor], Tensor]
+#: What `StyleSettings.least_variety` is by default.
+LEAST_VARIETY = 0.5
+
+
+@dataclass(frozen=True)
+class StyleWeights:
+    """Weights of the generator's losses.
+
+    Parameters
+    ----------
+    beat : float
+        Mean absolute difference of the independent leads in mV.
+    slope : float
+        The same of the differences between neighbouring samples.
+    spectrum : float
+        Mean absolute difference of the magnitudes of short Fourier transforms in mV.
+    latent : float
+        Mean absolute difference of the encoder's numbers of the beat and of the beat as it is drawn again.
+    answer : float
+        Divergence of the classifier's answers (Kullback & Leibler, summed over the labels).
+    adversarial : float
+        Hinge loss against the discriminator.
+    """
+
+    beat: float = 20.0
+    slope: float = 20.0
+    spectrum: float = 5.0
+    latent: float = 0.1
+    answer: float = 0.5
+    adversarial: float = 0.05
+
+
+@dataclass(frozen=True)
+class StyleSettings:
+    """How a style generator is trained.
+
+    Parameters
+    ----------
+    n_latent : int
+        Numbers of the encoder.
+    steps, batch_size : int
+    learning_rate, discriminator_rate : float
+        Adam's, with betas 0 and 0.99 (0.9 and 0.99 for encoder and generator); both fall to a twentieth along a cosine.
+    critics_every : int
+        Steps between those that ask the classifier, the discriminator and the encoder, whose losses then count so many
+        times as much: these are what costs time.
+    warmup : float
+        Share of the steps over which these losses rise to their weights: a beat has to look like one first.
+    penalty, penalty_every : float, int
+        Weight of the gradient penalty (R1) and steps of the discriminator between its uses.
+    averaging : float
+        Decay of the running mean of encoder and generator.
+    least_variety : float
+        Beats drawn after training that differ among themselves less than this share of what real ones do: collapse.
+    weights : StyleWeights
+    encoder, generator, discriminator : dict
+        Options of `StyleEncoder`, `StyleGenerator` and `Discriminator`.
+    """
+
+    n_latent: int = 32
+    steps: int = 3000
+    batch_size: int = 32
+    learning_rate: float = 3e-3
+    discriminator_rate: float = 5e-4
+    critics_every: int = 4
+    warmup: float = 0.3
+    penalty: float = 2.0
+    penalty_every: int = 4
+    averaging: float = 0.995
+    least_variety: float = LEAST_VARIETY
+    weights: StyleWeights = field(default_factory=StyleWeights)
+    encoder: dict[str, Any] = field(default_factory=dict)
+    generator: dict[str, Any] = field(default_factory=dict)
+    discriminator: dict[str, Any] = field(default_factory=lambda: {"widths": (32, 48, 64, 64)})
+
+
+def train_style(beats: Tensor, probabilities: Tensor, ask: Ask, settings: StyleSettings, *, millivolts: float = 0.25,
+                seed: int = 0, checkpoints: str | Path | None = None,
+                run: dict[str, Any] | None = None) -> tuple[StyleNet, pd.DataFrame]:
+    """Train encoder and generator so that a beat drawn again looks alike and the classifier answers alike.
+
+    Parameters
+    ----------
+    beats : Tensor, shape (n, 12, period)
+        Millivolts.
+    probabilities : Tensor, shape (n, n_labels)
+        What the classifier says of them.
+    ask : callable
+        The classifier, from beats to logits; its weights have no gradients.
+    settings : StyleSettings
+    millivolts : float
+        One number for all leads by which signals are divided.
+    seed : int
+    checkpoints : path, optional
+        Folder in which an interrupted run is found again; it ends in the same weights.
+    run : dict, optional
+        What tells this run from others beside settings and seed.
+
+    Returns
+    -------
+    StyleNet
+        The running mean, in eval mode.
+    DataFrame
+        Every hundred steps the means of the losses, of the discriminator's scores `real` and `fake`, and the `variety`
+        of the beats drawn as a share of the real ones'.
+
+    Raises
+    ------
+    EcgkitError
+        Where a loss is no longer finite, or the beats drawn have collapsed into few.
+    """
+    state = _State(beats, probabilities, ask, settings, millivolts, seed)
+    told = {"run": run or {}, "seed": seed, "n": len(beats), "millivolts": millivolts, **asdict(settings)}
+    file = run_file(checkpoints, told) if checkpoints else None
+    if file:
+        state.restore(file)
+    state.train(settings.steps, file)
+    variety = state.history[-1]["variety"]
+    if variety < settings.least_variety:
+        raise EcgkitError(f"the style generator collapsed: its beats vary {variety:.2f} times as much as real ones; "
+                          "train longer, or give the beat's reconstruction more weight")
+    return state.mean_net.eval(), pd.DataFrame(state.history)
+
+
+class _State(Duel):
+    """Everything that changes while a run goes on."""
+
+    def __init__(self, beats: Tensor, probabilities: Tensor, ask: Ask, settings: StyleSettings, millivolts: float,
+                 seed: int) -> None:
+        self.beats, self.probabilities, self.ask = beats, probabilities, ask
+        self.settings = settings
+        n_labels, period = probabilities.shape[1], beats.shape[2]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.net = StyleNet(settings.n_latent, n_labels, period, millivolts=millivolts, encoder=settings.encoder,
+                                generator=settings.generator)
+            self.discriminator = Discriminator(n_labels, millivolts=millivolts, **settings.discriminator)
+        self.averaged = AveragedModel(self.net, avg_fn=partial(running_mean, settings.averaging))
+        models = {"net": self.net, "averaged": self.averaged, "discriminator": self.discriminator}
+        super().__init__(models, {
+            "net": torch.optim.Adam(self.net.parameters(), settings.learning_rate, betas=(0.9, 0.99)),
+            "discriminator": torch.optim.Adam(self.discriminator.parameters(), settings.discriminator_rate,
+                                              betas=(0.0, 0.99))}, seed=seed, name="the style generator")
+
+    @property
+    def mean_net(self) -> StyleNet:
+        """The running mean of encoder and generator."""
+        net = self.averaged.module
+        assert isinstance(net, StyleNet)
+        return net
+
+    def train_some(self, n_steps: int) -> None:
+        """Train `n_steps`, and add a row to the history; draws depend on the seed and the step alone."""
+        generator = self.draws()
+        told = []
+        for _ in range(n_steps):
+            self._set_rates()
+            row = self._one(torch.randint(len(self.beats), (self.settings.batch_size,), generator=generator))
+            self.check(row)
+            told.append(row)
+            self.step += 1
+        means = {str(name): float(mean) for name, mean in pd.DataFrame(told).mean().items()}
+        seen = torch.randint(len(self.beats), (256,), generator=generator)
+        with torch.no_grad():
+            drawn = self.mean_net(self.beats[seen], self.probabilities[seen])
+        self.history.append({"step": self.step, **means, "variety": variety(drawn, self.beats[seen])})
+
+    def _one(self, which: Tensor) -> dict[str, float]:
+        s = self.settings
+        x, p = self.beats[which], self.probabilities[which]
+        latent = self.net.encoder(x)
+        new = self.net.generator(torch.cat([latent, p], dim=1))
+        error = independent(new) - independent(x)
+        losses = {"beat": error.abs().mean(), "slope": error.diff(dim=-1).abs().mean(),
+                  "spectrum": spectral_distance(independent(new), independent(x))}
+        total = sum((getattr(s.weights, name) * loss for name, loss in losses.items()), start=x.new_zeros(()))
+        scores: dict[str, float] = {}
+        if self.step % s.critics_every == 0:
+            due = self.step // s.critics_every % s.penalty_every == 0
+            scores = self.teach_discriminator(x, new.detach(), p, s.penalty * s.penalty_every if due else 0.0)
+            self.discriminator.requires_grad_(False)
+            judged = {"latent": (self.net.encoder(new) - latent.detach()).abs().mean(),
+                      "answer": divergence(p, self.ask(new)), "adversarial": -self.discriminator(new, p).mean()}
+            share = s.critics_every * min(1.0, self.step / max(1.0, s.warmup * s.steps))
+            for name, loss in judged.items():
+                total = total + share * getattr(s.weights, name) * loss
+            losses |= judged
+        self.descend("net", total)
+        self.discriminator.requires_grad_(True)
+        self.averaged.update_parameters(self.net)
+        return {name: float(loss.detach()) for name, loss in losses.items()} | scores
+
+    def _set_rates(self) -> None:
+        s = self.settings
+        share = 0.05 + 0.95 * (0.5 + 0.5 * math.cos(math.pi * self.step / s.steps))
+        self.set_rates({"net": s.learning_rate * share, "discriminator": s.discriminator_rate * share})
+
+
+def divergence(p: Tensor, logits: Tensor) -> Tensor:
+    """Kullback and Leibler's divergence of answers from probabilities `p`, summed over labels, mean over the batch."""
+    own = binary_cross_entropy_with_logits(torch.logit(p, eps=1e-6), p, reduction="none")
+    return (binary_cross_entropy_with_logits(logits, p, reduction="none") - own).sum(dim=1).mean()
+
+
+def spectral_distance(a: Tensor, b: Tensor, windows: Sequence[int] = (16, 32, 64)) -> Tensor:
+    """Mean absolute difference of the magnitudes of short Fourier transforms, over several window lengths.
+
+    Of beats `(batch, n_leads, period)` on a ring; in their unit, as a window's weights have unit sum.
+    """
+    total = a.new_zeros(())
+    for size in windows:
+        weights = torch.hann_window(size, device=a.device)
+        spectra = []
+        for x in (a, b):
+            frames = torch.cat([x, x[..., :size - 1]], dim=-1).unfold(-1, size, size // 4)
+            spectra.append(torch.fft.rfft(frames * (weights / weights.sum())).abs())
+        total = total + (spectra[0] - spectra[1]).abs().mean()
+    return total / len(windows)
+
+
+def variety(drawn: Tensor, real: Tensor) -> float:
+    """How much beats `(n, 12, period)` differ from each other, as a share of how much real ones do."""
+    return float(independent(drawn).std(dim=0).mean() / independent(real).std(dim=0).mean().clamp_min(1e-6))

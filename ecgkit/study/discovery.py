@@ -1,0 +1,338 @@
+"""The study of style coordinates: what each does in other beats, whether cardiology names it, and age and sex."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from ecgkit.datasets.base import ECGDataset
+from ecgkit.errors import EcgkitError
+from ecgkit.evaluation import Bootstrap, auroc, bootstrap, resample_patients
+from ecgkit.evaluation.checks import ratio
+from ecgkit.explain.style.attfind import Move
+from ecgkit.explain.style.beats import NAMED, said, style_beats, telling
+from ecgkit.explain.style.explainer import Discovery, StyleExplainer, moves_of
+from ecgkit.physiology import delineate, load_rules, median_beats
+from ecgkit.physiology.defining import DEFINITIONS
+
+#: Kinds of coordinates of a label, the nearest to cardiology first.
+DEFINING, FURTHER, CANDIDATE, SILENT = "defining sign", "further sign", "candidate", "no measurement moves"
+KINDS = (DEFINING, FURTHER, CANDIDATE, SILENT)
+#: Rules beside the defining ones that stand for statements of a superclass: also these signs are cardiology's.
+FURTHER_RULES: Mapping[str, tuple[str, ...]] = {
+    "MI": ("acute anterior infarction", "acute lateral infarction", "acute inferior infarction", "ST elevation",
+           "old posterior infarction"),
+    "STTC": ("long QT",),
+    "CD": ("incomplete RBBB",),
+    "HYP": ("LVH with strain", "right atrial enlargement", "left atrial enlargement"),
+}
+#: What a rule measures, as the measurements that may name a coordinate; III and aVR are told by I, II and aVF.
+_LEAD_SIGNS: Mapping[str, tuple[str, ...]] = {
+    "q": ("q",), "q_ms": ("q",), "r": ("r",), "r_ms": ("r",), "rpeak": ("r",), "notched": ("rp",), "rp": ("rp",),
+    "s_beyond_ms": ("s",), "st20": ("st60",), "st60": ("st60",), "t": ("t",), "p": ("p",), "p_terminal": ("p",),
+    "p_terminal_ms": ("p",), "qrs_net": ("q", "r", "rp", "s"), "qrs_swing": ("q", "r", "rp", "s"),
+    "sokolow": ("r",),
+}
+_WHOLE_SIGNS: Mapping[str, tuple[str, ...]] = {
+    "pr": ("pr",), "qrs": ("qrs",), "axis": ("axis",), "qtc_fridericia": ("qt",), "cornell": ("r_aVL", "s_V3", "q_V3")}
+#: Alternatives and measurements that only say where a rule may be used, and are no sign of the disease.
+_CONDITIONS = ("narrow QRS", "V1 not as in LBBB")
+_PROMINENT = "prominent_r_{lead}"
+
+
+def signs_of(rules: Sequence[str]) -> set[str]:
+    """Measurements of `NAMED` that are signs in some rules; conditions for using a rule are left out.
+
+    The conditions are: a narrow QRS, a V1 that is not as in left bundle branch block, a prominent R.
+    """
+    table = load_rules()
+    found: set[str] = set()
+    for row in table[table["rule"].isin(rules)].itertuples():
+        condition = row.alternative in _CONDITIONS or (row.measurement == "qrs" and str(row.comparison).startswith("<"))
+        if not condition and row.measurement != _PROMINENT:
+            found |= _measured_by(str(row.measurement), str(row.leads).split())
+    return found & set(NAMED)
+
+
+def defining_signs(label: str) -> set[str]:
+    """Signs of the rules that define a label; none where no rule does."""
+    return signs_of(DEFINITIONS[label].rules) if label in DEFINITIONS else set()
+
+
+def further_signs(label: str) -> set[str]:
+    """Signs of further rules for a label that do not define it."""
+    return signs_of(FURTHER_RULES.get(label, ())) - defining_signs(label)
+
+
+def graded(effects: pd.DataFrame, label: str) -> dict[str, str]:
+    """Say whether a coordinate's name holds a sign of a label.
+
+    Parameters
+    ----------
+    effects : DataFrame, indexed by measurement
+        Of one coordinate, from `StyleExplainer.names`.
+    label : str
+
+    Returns
+    -------
+    dict
+        `kind`: the first of `KINDS` that fits what is in the name; `sign`: of the label's signs that move surely and
+        by more than repeatability, the one that moves most, in words, whether the name holds it or not; "" for none.
+    """
+    own, further = defining_signs(label), further_signs(label)
+    named = set(effects.index[effects["telling"]])
+    kind = (DEFINING if named & own else FURTHER if named & further else CANDIDATE if named else SILENT)
+    signs = effects[effects.index.isin(own | further)]
+    most = telling(signs, int(effects["n"].max()), 1)
+    return {"kind": kind, "sign": said(most[0], float(signs.loc[most[0], "effect"])) if most else ""}  # type: ignore[arg-type]
+
+
+def _measured_by(measurement: str, leads: Sequence[str]) -> set[str]:
+    if measurement in _WHOLE_SIGNS:
+        return set(_WHOLE_SIGNS[measurement])
+    one_lead = re.fullmatch(r"(p_terminal|p_terminal_ms)_(\w+)", measurement)
+    base, leads = (one_lead[1], [one_lead[2]]) if one_lead else (measurement.removesuffix("_{lead}"), leads)
+    found = {f"{wave}_{lead}" for wave in _LEAD_SIGNS.get(base, ()) for lead in leads}
+    return found | ({"s_V1", "q_V1"} if base == "sokolow" else set())
+
+
+Array = NDArray[np.float64]
+#: Fewer ECGs with known age and sex than this have no correlations.
+_FEWEST = 10
+#: Fewer beats without the label than this tell nothing of what raises it.
+_FEWEST_OPEN = 5
+
+
+@dataclass(frozen=True)
+class BeatSet:
+    """One beat of each ECG, and whose it is.
+
+    Parameters
+    ----------
+    beats : ndarray of float32, shape (n, 12, period)
+        Of `ecgkit.explain.style.beats`.
+    data : ECGDataset
+        The ECGs that they come from, ECG for ECG.
+    """
+
+    beats: NDArray[np.float32]
+    data: ECGDataset
+
+    def __len__(self) -> int:
+        return len(self.beats)
+
+    @property
+    def patients(self) -> NDArray[np.generic]:
+        """Whose they are, `(n,)`."""
+        return self.data.records["patient_id"].to_numpy()
+
+
+def beat_set(data: ECGDataset, n_most: int = 0) -> BeatSet:
+    """The median beats of ECGs; ECGs without a usable beat are left out.
+
+    Parameters
+    ----------
+    data : ECGDataset
+    n_most : int
+        Take so many ECGs at most, evenly spaced over the set; 0 takes all.
+    """
+    if 0 < n_most < len(data):
+        data = data.subset(np.linspace(0, len(data) - 1, n_most).round().astype(int))
+    signals = data.signals
+    found = style_beats(median_beats(signals, delineate(signals, data.fs)), data.fs)
+    return BeatSet(found.signals, data.subset(found.rows))
+
+
+def discover(explainer: StyleExplainer, search: BeatSet, test: BeatSet, label: str, *, n_top: int = 10,
+             n_search: int = 60, seed: int = 0) -> Discovery:
+    """`StyleExplainer.explain`: coordinates that raise a label, sought in `n_search` beats that do not have it.
+
+    Parameters
+    ----------
+    explainer : StyleExplainer
+        Trained.
+    search, test : BeatSet
+        Where coordinates are sought, and where they are named and tried.
+
+    Raises
+    ------
+    EcgkitError
+        Where the classifier gives the label to nearly all beats, or no coordinate is stable.
+    """
+    place = explainer.label_names.index(label)
+    open_beats, tried = (np.flatnonzero(explainer.probabilities(each.beats)[:, place] < 0.5)
+                         for each in (search, test))
+    if min(len(open_beats), len(tried)) < _FEWEST_OPEN:
+        raise EcgkitError(f"the classifier does not give {label} to {len(open_beats)} of {len(search)} beats to search "
+                          f"in and {len(tried)} of {len(test)} to try it in; {_FEWEST_OPEN} of each are needed")
+    chosen = np.random.default_rng(seed).permutation(open_beats)[:n_search]
+    return explainer.explain(test.beats, label, search=search.beats[np.sort(chosen)], n_top=n_top,
+                             patients=test.patients, seed=seed)
+
+
+def coordinate_table(explainer: StyleExplainer, found: Discovery, test: BeatSet, *, n_boot: int = 1000,
+                     seed: int = 0) -> pd.DataFrame:
+    """The coordinates of a label with their effects in beats that they were not sought in.
+
+    Returns
+    -------
+    DataFrame, indexed by `rank` from 1
+        `label`, `coordinate`, `end`, `place`, `name`, `kind` and `sign` (`coordinate_signs.graded`), `search_effect`
+        (in the beats where it was sought), and in those test beats that the label could be raised in: `n`,
+        `agreement` (share in which the logit rises), `effect` (mean change of the logit), `effect_low`, `effect_high`.
+    """
+    changes, patients = _open_changes(explainer, found, test)
+    low, high = _mean(changes, patients, n_boot, seed).interval()
+    kept = found.coordinates[["coordinate", "end", "place", "name"]]
+    kinds = pd.DataFrame([graded(found.effects.loc[c], found.label) for c in kept["coordinate"]], kept.index)
+    table = pd.concat([kept, kinds], axis=1).assign(
+        label=found.label, search_effect=found.coordinates["effect"], n=len(changes),
+        agreement=(changes > 0).mean(axis=0), effect=changes.mean(axis=0), effect_low=low, effect_high=high)
+    return table.set_axis(pd.RangeIndex(1, len(table) + 1, name="rank"))
+
+
+def carried_table(explainer: StyleExplainer, found: Discovery, table: pd.DataFrame, test: BeatSet, *,
+                  n_boot: int = 1000, seed: int = 0) -> pd.DataFrame:
+    """How much of the effect each kind of coordinate carries.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Of `coordinate_table`.
+
+    Returns
+    -------
+    DataFrame, indexed by `kind`
+        `label`, `coordinates` (how many), `share` of the sum of the mean changes of the logit that the moves make one
+        by one, with `share_low` and `share_high`, and `flipped`, the share of beats that those of this kind take
+        across a probability of 0.5 together.
+    """
+    changes, patients = _open_changes(explainer, found, test)
+    kinds = list(dict.fromkeys(table["kind"]))
+    member = np.stack([table["kind"] == kind for kind in kinds], axis=1).astype(np.float64)
+    mean = _mean(changes, patients, n_boot, seed)
+    shares = Bootstrap(*(values @ member / values.sum(axis=-1, keepdims=True)
+                         for values in (mean.estimate, mean.samples)))
+    low, high = shares.interval()
+    moves = moves_of(found.coordinates)
+    flipped = [explainer.flips(test.beats, found.label, [m for m, has in zip(moves, one, strict=True) if has])
+               for one in member.T]
+    return pd.DataFrame({"label": found.label, "coordinates": member.sum(axis=0).astype(int), "share": shares.estimate,
+                         "share_low": low, "share_high": high, "flipped": flipped}, index=pd.Index(kinds, name="kind"))
+
+
+def age_sex_table(explainer: StyleExplainer, moves: Sequence[Move], test: BeatSet, *, n_boot: int = 1000,
+                  seed: int = 0) -> pd.DataFrame:
+    """Rank correlation of coordinates with age and sex, plain and with the labels held.
+
+    Parameters
+    ----------
+    moves : sequence of Move
+        A correlation is positive where older patients, or women, stand nearer to the end of the move.
+
+    Returns
+    -------
+    DataFrame, indexed by `coordinate` and `end`, each once
+        `n`, then for `age` and `sex` (1 female) the correlation with its ends `_low` and `_high`; the same with
+        `_held` before these ends: of what is left of the ranks when a linear function of the labels is taken off. The
+        ranks stand through the resamples, as the labels' share does. nan where a side never varies.
+    """
+    who = test.data.records[["age", "sex"]].astype(np.float64)
+    known = who.notna().all(axis=1).to_numpy()
+    once = list(dict.fromkeys(moves))
+    index = pd.MultiIndex.from_tuples([(move.coordinate, move.end) for move in once], names=["coordinate", "end"])
+    columns: dict[str, Array | int] = {"n": int(known.sum())}
+    towards = np.array([1 if move.end else -1 for move in once])
+    values = explainer.style(test.beats).numpy()[:, [move.coordinate for move in once]] * towards
+    ranks = [pd.DataFrame(part[known]).rank().to_numpy() for part in (values, who.to_numpy())]
+    labels = np.column_stack([np.ones(known.sum()), test.data.labels[known]])
+    for ending in ("", "_held"):
+        x, y = ranks if not ending else [part - labels @ np.linalg.lstsq(labels, part, rcond=None)[0] for part in ranks]
+        found = _correlations(x, y, test.patients[known], n_boot, seed)
+        low, high = found.interval()
+        for k, name in enumerate(("age", "sex")):
+            for each, part in ((found.estimate, ""), (low, "_low"), (high, "_high")):
+                columns[f"{name}{ending}{part}"] = each.reshape(len(index), 2)[:, k]
+    return pd.DataFrame(columns, index=index)
+
+
+def age_sex_read(explainer: StyleExplainer, train: BeatSet, test: BeatSet, *, n_boot: int = 1000,
+                 seed: int = 0) -> pd.DataFrame:
+    """How well age and sex are read from the style code, and from the classifier's answers alone.
+
+    A ridge regression and a logistic regression learn from the training beats.
+
+    Returns
+    -------
+    DataFrame, indexed by `read from`
+        `age` (correlation of read and true age) and `sex` (AUROC of female) in test beats, with `_low` and `_high`,
+        `n_train` and `n_test`. nan where too few have a known age and sex.
+    """
+    sources = {"style code": [explainer.style(each.beats).numpy() for each in (train, test)],
+               "answers": [_logits(explainer, each) for each in (train, test)]}
+    who = [each.data.records[["age", "sex"]].astype(np.float64).to_numpy() for each in (train, test)]
+    known = [~np.isnan(part).any(axis=1) for part in who]
+    (old, new), patients = [part[has] for part, has in zip(who, known, strict=True)], test.patients[known[1]]
+    enough = min(len(old), len(new)) >= _FEWEST and all(len(np.unique(part[:, 1])) == 2 for part in (old, new))
+    rows = {}
+    for name, parts in sources.items():
+        seen, asked = (part[has] for part, has in zip(parts, known, strict=True))
+        row: dict[str, float] = {"n_train": len(seen), "n_test": len(asked)}
+        if enough:
+            age = make_pipeline(StandardScaler(), RidgeCV(np.logspace(-1, 5, 13))).fit(seen, old[:, 0]).predict(asked)
+            chosen = GridSearchCV(LogisticRegression(max_iter=500), {"C": np.logspace(-4, 1, 6)}, scoring="roc_auc")
+            sex = make_pipeline(StandardScaler(), chosen).fit(seen, old[:, 1]).predict_proba(asked)[:, 1]
+            row |= _with_ends("age", _correlations(age[:, None], new[:, :1], patients, n_boot, seed))
+            row |= _with_ends("sex", bootstrap(auroc, new[:, 1:], sex[:, None], patients, n_boot=n_boot, seed=seed))
+        rows[name] = row
+    columns = ["age", "age_low", "age_high", "sex", "sex_low", "sex_high", "n_train", "n_test"]
+    return pd.DataFrame(rows).T.reindex(columns=columns).rename_axis("read from")
+
+
+def _open_changes(explainer: StyleExplainer, found: Discovery, test: BeatSet) -> tuple[Array, NDArray[np.generic]]:
+    """Changes `(n, n_moves)` in the test beats in which the label could be raised, and whose these are."""
+    side = explainer.probabilities(test.beats)[:, explainer.label_names.index(found.label)] < 0.5
+    return (explainer.changes(test.beats[side], found.label, moves_of(found.coordinates)), test.patients[side])
+
+
+def _mean(values: Array, patients: NDArray[np.generic], n_boot: int, seed: int) -> Bootstrap:
+    samples = [weights.T @ values / weights.sum(axis=0)[:, None]
+               for weights in resample_patients(patients, n_boot=n_boot, seed=seed)]
+    return Bootstrap(values.mean(axis=0), np.concatenate(samples))
+
+
+def _correlations(x: Array, y: Array, patients: NDArray[np.generic], n_boot: int, seed: int) -> Bootstrap:
+    """Pearson's correlation of columns `(n, k)` with columns `(n, m)`: estimates `(k * m,)`, x by x."""
+    parts = [_weighted(x, y, np.ones((len(x), 1)))]
+    parts += [_weighted(x, y, weights) for weights in resample_patients(patients, n_boot=n_boot, seed=seed)]
+    return Bootstrap(parts[0][0], np.concatenate(parts[1:]))
+
+
+def _weighted(x: Array, y: Array, weights: Array) -> Array:
+    share = (weights / weights.sum(axis=0)).T
+    # Off the plain mean first: the variance is then no small difference of large numbers.
+    x, y = x - x.mean(axis=0), y - y.mean(axis=0)
+    mean_x, mean_y = share @ x, share @ y
+    products = share @ (x[:, :, None] * y[:, None]).reshape(len(x), -1)
+    covariance = products.reshape(len(share), x.shape[1], -1) - mean_x[:, :, None] * mean_y[:, None]
+    spread = np.sqrt((share @ x**2 - mean_x**2).clip(0)[:, :, None] * (share @ y**2 - mean_y**2).clip(0)[:, None])
+    return ratio(covariance, spread, spread > 1e-12).reshape(len(share), -1)
+
+
+def _with_ends(name: str, found: Bootstrap) -> dict[str, float]:
+    low, high = found.interval()
+    return {name: float(found.estimate[0]), f"{name}_low": float(low[0]), f"{name}_high": float(high[0])}
+
+
+def _logits(explainer: StyleExplainer, beats: BeatSet) -> Array:
+    p = explainer.probabilities(beats.beats).clip(1e-6, 1 - 1e-6)
+    return np.log(p / (1 - p))

@@ -1,0 +1,296 @@
+"""The label-efficiency study of one encoder: train at every fraction of the labels and seed, keep the predictions."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+import zipfile
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ecgkit.datasets.base import ECGDataset
+from ecgkit.datasets.subsets import FRACTIONS
+from ecgkit.errors import EcgkitError
+from ecgkit.evaluation import auroc, macro
+from ecgkit.models.windowed import Classifier, Embedder
+from ecgkit.progress import track
+from ecgkit.training.checkpoint import run_file, weights_digest
+from ecgkit.training.finetune import FinetuneSettings, check_fits, finetune
+from ecgkit.training.measured import Filled, Forest, ForestSettings, MeasuredFeatures, random_forest
+from ecgkit.training.probe import HeadSettings, LinearProbe, MlpHead, Standard, frozen_head, linear_probe, prior_of
+from ecgkit.training.supervised import SupervisedSettings, train_classifier
+
+#: What is trained on the labels, and what else it knows.
+MODES = {
+    "linear probe": "a logistic regression on the frozen encoder's embeddings",
+    "frozen head": "an MLP head on the frozen encoder's embeddings",
+    "fine-tuned": "the linear probe as the head, then everything",
+    "scratch": "a classifier from random weights; no encoder is used",
+    "logistic regression": "the same regression as the linear probe, on measurements",
+    "random forest": "a random forest on measurements",
+}
+#: The modes that take measurements in place of an encoder.
+MEASURED = ("logistic regression", "random forest")
+#: Up to this fraction of the labels, `seeds_low` subsets are drawn; above it `seeds_high`.
+LOW_FRACTION = 0.1
+
+#: Probabilities for the validation and the test ECGs.
+Predictions = tuple[NDArray[np.float64], NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class StudySettings:
+    """How each mode is trained, alike at every fraction and seed.
+
+    Parameters
+    ----------
+    finetune : FinetuneSettings
+        Of "fine-tuned"; its first stage is the "linear probe", whose strengths serve the "logistic regression" too.
+    head : HeadSettings
+        Of "frozen head".
+    scratch : SupervisedSettings
+        Of "scratch".
+    forest : ForestSettings
+        Of "random forest".
+    least_steps : int
+        Optimiser steps that "scratch" is given where its epochs would make fewer, by more epochs: training lasts
+        ``max(least_steps, epochs x steps of an epoch)``, so that few labels do not mean a net that was hardly trained.
+    """
+
+    finetune: FinetuneSettings = field(default_factory=FinetuneSettings)
+    head: HeadSettings = field(default_factory=HeadSettings)
+    scratch: SupervisedSettings = field(default_factory=SupervisedSettings)
+    forest: ForestSettings = field(default_factory=ForestSettings)
+    least_steps: int = 300
+
+    def scratch_for(self, n_ecgs: int) -> SupervisedSettings:
+        """`scratch` with the epochs that so many labelled ECGs need."""
+        schedule = self.scratch.schedule
+        steps_per_epoch = n_ecgs // min(schedule.batch_size, n_ecgs)
+        epochs = max(schedule.epochs, -(-self.least_steps // steps_per_epoch))
+        return replace(self.scratch, schedule=replace(schedule, epochs=epochs))
+
+    def of(self, mode: str) -> dict[str, Any]:
+        """The settings that decide a row of one mode."""
+        if mode == "scratch":
+            return {**asdict(self.scratch), "least_steps": self.least_steps}
+        if mode in ("linear probe", "logistic regression"):
+            return {"strengths": self.finetune.strengths}
+        if mode == "random forest":
+            return asdict(self.forest)
+        return asdict(self.head if mode == "frozen head" else self.finetune)
+
+
+def label_study(data: ECGDataset, embedder: Embedder | MeasuredFeatures | None, *, mode: str, folder: str | Path,
+                fractions: Iterable[float] = FRACTIONS, seeds_low: int = 5, seeds_high: int = 3,
+                settings: StudySettings | None = None, taught: Classifier | None = None, progress: str = "label study",
+                device: str = "cpu") -> pd.DataFrame:
+    """Train on fractions of the labels, and predict validation and test ECGs each time.
+
+    Embeddings are standardised with the mean and spread of all training ECGs, which takes no label; nothing else is
+    learnt from ECGs outside of the subset, and no choice is made on validation or test labels. All predictions of a
+    row are written when it is done, so that a study that was killed goes on with the next row, and a study with more
+    seeds trains only those.
+
+    Parameters
+    ----------
+    data : ECGDataset
+        With labels and folds: trained on subsets of folds 1 to 8.
+    embedder : Embedder, MeasuredFeatures or None
+        Measurements for the modes of `MEASURED`, an encoder for all others; None only for "scratch", which does not
+        look at it.
+    mode : str
+        A key of `MODES`.
+    folder : path
+        Where predictions are kept. A row that is there is not trained again, unless data, folds, encoder, settings or
+        the training code have changed.
+    fractions : iterable of float
+        Shares of the training patients.
+    seeds_low, seeds_high : int
+        Seeds at fractions up to 10 %, and above. A seed decides the subset (nested over fractions) and the training;
+        at 100 % the training alone.
+    settings : StudySettings, optional
+    taught : Classifier, optional
+        What the encoder was pretrained as, where that had names: if the data's labels are among them, its directions
+        are the prior of the linear probe (`ecgkit.training.probe.prior_of`), and so of what begins there.
+    progress : str
+        Shown beside the progress bar.
+    device : str
+        `cpu` or `cuda`, of fine-tuning and scratch.
+
+    Returns
+    -------
+    DataFrame, one row per fraction and seed
+        `mode`, `fraction`, `seed`, `n_labels` (labelled ECGs), `n_patients` (theirs), `n_validation_labels` (spent on
+        choices: none), `auroc_validation` and `auroc_test` (macro), `seconds` (training and prediction, without the
+        embeddings that rows share), and `predictions`: a file in `folder`, whose arrays `validation` and `test`
+        `(n, n_labels)` float32, read with `numpy.load`, are the probabilities.
+
+    Raises
+    ------
+    EcgkitError
+        For an unknown mode, a fraction outside (0, 1], no seed, data without labels or with an empty fold, an encoder
+        where the mode asks for measurements or the other way round, data that do not fit it, or a damaged file of
+        predictions.
+    """
+    fractions = sorted(set(fractions))
+    _check(data, embedder, mode, fractions, min(seeds_low, seeds_high))
+    study = _Study(data, embedder, mode, settings or StudySettings(), Path(folder), taught, device)
+    plan = [(fraction, seed) for fraction in fractions
+            for seed in range(seeds_low if fraction <= LOW_FRACTION else seeds_high)]
+    return pd.DataFrame([study.row(fraction, seed) for fraction, seed in track(plan, progress, unit="run")])
+
+
+def _check(data: ECGDataset, embedder: Embedder | MeasuredFeatures | None, mode: str, fractions: list[float],
+           seeds: int) -> None:
+    if mode not in MODES:
+        raise EcgkitError(f"no mode {mode!r}; choose from {', '.join(MODES)}")
+    if not fractions or not 0 < fractions[0] <= fractions[-1] <= 1:
+        raise EcgkitError(f"label fractions {fractions}: give at least one, all above 0 and up to 1")
+    if seeds < 1:
+        raise EcgkitError(f"{seeds} seeds: give at least 1")
+    if not data.label_names:
+        raise EcgkitError(f"{data.name}: no labels to study; load the data with a task")
+    for name, part in (("training", data.train), ("validation", data.validation), ("test", data.test)):
+        if not len(part):
+            raise EcgkitError(f"{data.name}: no {name} ECG; give the records a strat_fold from 1 to 10")
+    if mode in MEASURED:
+        if not isinstance(embedder, MeasuredFeatures):
+            raise EcgkitError(f"{mode}: give MeasuredFeatures in place of an embedder")
+        if data.fs != embedder.fs:
+            raise EcgkitError(f"{data.name}: {data.fs:g} Hz, and measurements of {embedder.fs:g} Hz were asked for")
+    elif mode != "scratch":
+        if not isinstance(embedder, Embedder):
+            raise EcgkitError(f"{mode}: give an embedder; only scratch does without")
+        check_fits(embedder, data)
+
+
+class _Study:
+    """One encoder, or the measurements, on one dataset in one mode."""
+
+    def __init__(self, data: ECGDataset, embedder: Embedder | MeasuredFeatures | None, mode: str,
+                 settings: StudySettings, folder: Path, taught: Classifier | None, device: str) -> None:
+        self.train, self.validation, self.test = data.train, data.validation, data.test
+        self.embedder = None if mode == "scratch" else embedder
+        self.mode, self.settings, self.folder, self.device = mode, settings, folder, device
+        knows = taught is not None and set(data.label_names) <= set(taught.label_names)
+        self.taught = taught if knows and mode not in ("scratch", *MEASURED) else None
+        self.run = {"task": "label study", "mode": mode, "data": data.fingerprint(),
+                    "held_out": [_digest(self.validation), _digest(self.test)], "train": _digest(self.train),
+                    "encoder": _identity(self.embedder), "settings": settings.of(mode),
+                    "taught": weights_digest(self.taught) if self.taught else None}
+
+    def row(self, fraction: float, seed: int) -> dict[str, Any]:
+        """Train one row, or find it trained."""
+        few = self.train.label_fraction(fraction, seed)
+        file = self._file(few, fraction, seed)
+        if not file.is_file():
+            if self.embedder is not None:
+                self.features.keys()  # computed here, outside of the clock of the row that comes first
+            start = time.perf_counter()
+            validation, test = self._predict(few, seed)
+            _write(file, validation, test, seconds=time.perf_counter() - start)
+        found = _read(file)
+        return {"mode": self.mode, "fraction": fraction, "seed": seed, "n_labels": len(few),
+                "n_patients": few.n_patients, "n_validation_labels": 0,
+                "auroc_validation": float(macro(auroc(self.validation.labels, found["validation"]))),
+                "auroc_test": float(macro(auroc(self.test.labels, found["test"]))),
+                "seconds": float(found["seconds"]), "predictions": file.name}
+
+    def _file(self, few: ECGDataset, fraction: float, seed: int) -> Path:
+        digest = run_file(self.folder, {**self.run, "labelled": _digest(few), "fraction": fraction, "seed": seed}).stem
+        return self.folder / f"{self.mode.replace(' ', '-')}-{100 * fraction:g}-percent-seed-{seed}-{digest}.npz"
+
+    def _predict(self, few: ECGDataset, seed: int) -> Predictions:
+        if self.mode == "scratch":
+            model, _ = train_classifier(few, settings=self.settings.scratch_for(len(few)), seed=seed,
+                                        device=self.device)
+        elif self.mode == "fine-tuned":
+            assert isinstance(self.embedder, Embedder)
+            model, _ = finetune(self.embedder, few, settings=self.settings.finetune, seed=seed,
+                                probe=self._probe(few, seed), device=self.device)
+        else:
+            head = self._head(few, seed)
+            return head.predict(self.features["validation"]), head.predict(self.features["test"])
+        return model.predict(self.validation.signals), model.predict(self.test.signals)
+
+    def _head(self, few: ECGDataset, seed: int) -> LinearProbe | MlpHead | Forest:
+        """What is trained on features that stay as they are."""
+        if self.mode == "frozen head":
+            return frozen_head(self._embeddings(few), few.labels, seed=seed, standard=self.standard,
+                               settings=self.settings.head)
+        if self.mode == "random forest":
+            return random_forest(self._embeddings(few), few.labels, seed=seed, settings=self.settings.forest)
+        return self._probe(few, seed)
+
+    def _probe(self, few: ECGDataset, seed: int) -> LinearProbe:
+        return linear_probe(self._embeddings(few), few.labels, groups=few.records["patient_id"], seed=seed,
+                            standard=self.standard, prior=self.prior, strengths=self.settings.finetune.strengths)
+
+    def _embeddings(self, few: ECGDataset) -> NDArray[Any]:
+        return self.features["train"][np.isin(self.train.rows, few.rows)]
+
+    @cached_property
+    def features(self) -> dict[str, NDArray[Any]]:
+        """Embeddings or measurements of all ECGs, by fold: what is learnt from no label is computed once."""
+        assert self.embedder is not None
+        parts = {"train": self.train, "validation": self.validation, "test": self.test}
+        found = {name: self.embedder.embed(part.signals) for name, part in parts.items()}
+        if self.mode != "logistic regression":
+            return found
+        filled = Filled.of(found["train"])
+        return {name: filled(measurements) for name, measurements in found.items()}
+
+    @cached_property
+    def prior(self) -> NDArray[np.float64] | None:
+        """What the encoder's own head says of the labels, if it knows them."""
+        if self.taught is None:
+            return None
+        return prior_of(self.taught, self.train.label_names, self.standard, self.features["train"])
+
+    @cached_property
+    def standard(self) -> Standard:
+        """Mean and spread of the embeddings of all training ECGs, labelled or not."""
+        known = self.features["train"]
+        if self.mode in MEASURED:  # filled in and standardised already; a rare flag must not grow large by it
+            return Standard(np.zeros(known.shape[1]), np.ones(known.shape[1]))
+        return Standard.of(known)
+
+
+def _identity(embedder: Embedder | MeasuredFeatures | None) -> dict[str, Any] | None:
+    if embedder is None:
+        return None
+    if isinstance(embedder, MeasuredFeatures):
+        return embedder.identity()
+    return {"weights": weights_digest(embedder), "fs": embedder.fs, "crop_len": embedder.crop_len,
+            "config": getattr(embedder.encoder, "config", type(embedder.encoder).__name__)}
+
+
+def _digest(data: ECGDataset) -> str:
+    """Which ECGs of which patients, in order: folds and subsets are not in the fingerprint of the data."""
+    lines = data.records["record"].astype(str) + "\t" + data.records["patient_id"].astype(str)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+def _write(file: Path, validation: NDArray[np.float64], test: NDArray[np.float64], *, seconds: float) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_suffix(f".{os.getpid()}.partial")
+    with partial.open("wb") as stream:
+        np.savez(stream, validation=validation.astype(np.float32), test=test.astype(np.float32), seconds=seconds)
+    os.replace(partial, file)
+
+
+def _read(file: Path) -> dict[str, NDArray[Any]]:
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in ("validation", "test", "seconds")}
+    except (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError) as error:
+        raise EcgkitError(f"{file}: the predictions are damaged; remove the file to train this row anew") from error

@@ -1,0 +1,309 @@
+"""The label studies of all variants of pretraining, read from the folders that they wrote, and compared.
+
+A variant's folder holds ``method.json`` (what it is) and ``study.csv`` (the rows of `ecgkit.study.label_runs`, with a
+column `task`). One variant in one mode is an *arm* of the study, known by its printed name.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import expit, logit
+
+from ecgkit.datasets.base import ECGDataset
+from ecgkit.errors import EcgkitError
+from ecgkit.evaluation import Bootstrap, auroc, macro
+from ecgkit.progress import track
+from ecgkit.study.efficiency import Curve, label_curve
+
+#: The variant whose supervised training from random weights others are compared with, and that arm's name.
+CONTROL, REFERENCE = "random", "supervised from scratch"
+#: Which protocol a variant got, in the order of tables.
+GROUPS = ("control", "full", "screened", "ablation")
+#: Probabilities of joint predictions are kept this far from 0 and 1 first.
+LEAST = 1e-3
+#: Arms are chosen on fold 9 by their mean over the fractions from here to there.
+FEW = (0.01, 0.1)
+
+
+def read_methods(folder: str | Path, **elsewhere: str | Path) -> pd.DataFrame:
+    """Read what each variant is.
+
+    Parameters
+    ----------
+    folder : path
+        With one subfolder for each variant.
+    **elsewhere : path
+        Folders of further variants, each under the name that it shall have; one without results is passed over.
+
+    Returns
+    -------
+    DataFrame, indexed by the name of the variant
+        `path`, and what the files say: `title`, `group`, `encoder`, `n_parameters`, ...; controls first.
+
+    Raises
+    ------
+    EcgkitError
+        Where there is no variant, a file is damaged, a group is unknown, or two variants have the same title.
+    """
+    files = sorted(Path(folder).glob("*/method.json"))
+    if not files:
+        raise EcgkitError(f"{folder}: no results of pretraining here; run the notebook 03_pretraining first")
+    names = [file.parent.name for file in files]
+    for name, path in elsewhere.items():
+        if (file := Path(path) / "method.json").is_file():
+            files, names = [*files, file], [*names, name]
+    table = pd.DataFrame([_method(file) for file in files], index=pd.Index(names, name="folder"))
+    for bad in table.index[table["title"].duplicated()]:
+        raise EcgkitError(f"{folder}: two variants are called {table.loc[bad, 'title']!r}; give each a title")
+    return table.iloc[np.argsort([GROUPS.index(group) for group in table["group"]], kind="stable")]
+
+
+def _method(file: Path) -> dict[str, object]:
+    try:
+        about = dict(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise EcgkitError(f"{file}: damaged ({error}); run the variant again") from error
+    if about.get("group") not in GROUPS or "title" not in about:
+        raise EcgkitError(f"{file}: needs a title, and a group that is one of {', '.join(GROUPS)}")
+    return about | {"path": str(file.parent)}
+
+
+def read_runs(methods: pd.DataFrame) -> pd.DataFrame:
+    """Read every row of every variant's study.
+
+    Parameters
+    ----------
+    methods : DataFrame
+        Of `read_methods`.
+
+    Returns
+    -------
+    DataFrame, one row per task, arm, fraction and seed
+        The columns of ``study.csv`` with `predictions` as paths, and `arm`, `variant`, `title`, `group`.
+
+    Raises
+    ------
+    EcgkitError
+        Where no variant has a study, or a row is there twice.
+    """
+    parts = []
+    for variant, path, title, group in zip(methods.index, methods["path"], methods["title"], methods["group"],
+                                           strict=True):
+        file = Path(path) / "study.csv"
+        if file.is_file():
+            rows = pd.read_csv(file).assign(variant=variant, title=title, group=group)
+            rows["predictions"] = [str(file.parent / name) for name in rows["predictions"]]
+            rows["arm"] = [REFERENCE if (variant, mode) == (CONTROL, "scratch") else f"{title}, {mode}"
+                           for mode in rows["mode"]]
+            parts.append(rows)
+    if not sum(map(len, parts)):
+        raise EcgkitError("no variant has rows in a study.csv; run the notebook 03_pretraining with modes")
+    runs = pd.concat(parts, ignore_index=True)
+    for arm in runs.loc[runs.duplicated(["task", "arm", "fraction", "seed"]), "arm"]:
+        raise EcgkitError(f"{arm!r} has two rows of one task, fraction and seed; keep one variant of it")
+    return runs
+
+
+def arms(runs: pd.DataFrame, few: tuple[float, float] = FEW) -> pd.DataFrame:
+    """List the arms of one task with what fold 9 says of them.
+
+    Parameters
+    ----------
+    runs : DataFrame
+        Rows of `read_runs`, of one task.
+    few : tuple of float
+        Lowest and highest fraction that count; each weighs the same, however many seeds it has.
+
+    Returns
+    -------
+    DataFrame, indexed by arm
+        `variant`, `title`, `mode`, `group`, and `fold_9`: the mean validation AUROC over those of the fractions that
+        all arms of the group "full" have (`shared_fractions`), nan where an arm lacks one of them.
+    """
+    table = runs.drop_duplicates("arm").set_index("arm")[["variant", "title", "mode", "group"]]
+    low = runs[runs["fraction"].isin(shared_fractions(runs, few))]
+    by_fraction = low.pivot_table(index="arm", columns="fraction", values="auroc_validation", aggfunc="mean")
+    return table.assign(fold_9=by_fraction.mean(axis=1, skipna=False).reindex(table.index))
+
+
+def shared_fractions(runs: pd.DataFrame, few: tuple[float, float] = FEW) -> list[float]:
+    """Fractions from `few[0]` to `few[1]` that all arms of the group "full" were run at."""
+    full = runs[runs["group"] == "full"]
+    arms_at = full[full["fraction"].between(*few)].groupby("fraction")["arm"].nunique()
+    return arms_at.index[arms_at == full["arm"].nunique()].astype(float).tolist()
+
+
+def best(table: pd.DataFrame) -> str | None:
+    """The arm of `arms` that is best on fold 9; None where there is none to choose from."""
+    known = table["fold_9"].dropna()
+    return str(known.idxmax()) if len(known) else None
+
+
+def read_curves(runs: pd.DataFrame, data: ECGDataset, *, n_boot: int = 1000, seed: int = 0,
+                resample_seeds: bool = False) -> dict[str, Curve]:
+    """Score all arms of one task on fold 10, on the same resamples of its patients.
+
+    Parameters
+    ----------
+    runs : DataFrame
+        Rows of `read_runs`, of one task.
+    data : ECGDataset
+        The cohort of that task, as the studies loaded it.
+    n_boot, seed, resample_seeds
+        As for `ecgkit.study.efficiency.label_curve`.
+
+    Raises
+    ------
+    EcgkitError
+        Where predictions are missing or damaged, or the cohort is not the one that they were made for.
+    """
+    test = data.test
+    patients = test.records["patient_id"]
+    curves = {}
+    for arm in track(list(dict.fromkeys(runs["arm"])), "scoring the arms", unit="arm"):
+        rows = runs[runs["arm"] == arm].sort_values(["fraction", "seed"])
+        groups = list(rows.groupby("fraction"))
+        spent = {float(f): (of["n_labels"] + of["n_validation_labels"]).mean() for f, of in groups}
+        predicted = {float(f): [read_predictions(file)["test"] for file in of["predictions"]] for f, of in groups}
+        curve = label_curve(test.labels, predicted, spent, patients, n_boot=n_boot, seed=seed,
+                            resample_seeds=resample_seeds)
+        if not np.allclose(np.concatenate(curve.seeds), rows["auroc_test"], rtol=0, atol=1e-6, equal_nan=True):
+            raise EcgkitError(f"{data.name}: {arm!r} scores otherwise on it than its study.csv says; load the ECGs "
+                              "as the pretraining notebook did")
+        curves[arm] = curve
+    return curves
+
+
+def together(runs: pd.DataFrame, pairs: Iterable[tuple[str, str]], data: ECGDataset,
+             folder: str | Path) -> pd.DataFrame:
+    """Join two arms: the mean of their logits, for each fraction and seed that both were run at.
+
+    Parameters
+    ----------
+    runs : DataFrame
+        Rows of `read_runs`, of one task.
+    pairs : iterable of (arm, arm)
+        Both trained on the same labels, and so of the same seeds.
+    data : ECGDataset
+        The cohort of that task.
+    folder : path
+        Where the joint predictions are kept.
+
+    Returns
+    -------
+    DataFrame
+        Rows like those of `runs`, of the group ``"together"``; `arm` is ``"first + second"``.
+    """
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    rows: list[dict[str, object]] = []
+    for first, second in pairs:
+        shared = runs[runs["arm"] == first].merge(runs[runs["arm"] == second], on=["fraction", "seed"],
+                                                  suffixes=("", "_second"))
+        for row in shared.to_dict("records"):
+            each = [read_predictions(row[name]) for name in ("predictions", "predictions_second")]
+            joint = {part: expit(np.mean([logit(one[part].clip(LEAST, 1 - LEAST)) for one in each], axis=0))
+                     for part in ("validation", "test")}
+            file = Path(folder) / f"{len(rows)}.npz"
+            np.savez(file, validation=joint["validation"], test=joint["test"])
+            rows.append({**{name: row[name] for name in runs.columns}, "arm": f"{first} + {second}",
+                         "title": f"{row['title']} + {row['title_second']}", "mode": "together", "group": "together",
+                         "auroc_validation": float(macro(auroc(data.validation.labels, joint["validation"]))),
+                         "auroc_test": float(macro(auroc(data.test.labels, joint["test"]))),
+                         "predictions": str(file)})
+    return pd.DataFrame(rows, columns=runs.columns)
+
+
+def read_predictions(file: str | Path) -> dict[str, NDArray[np.float32]]:
+    """Probabilities for the `validation` and the `test` ECGs, `(n, n_labels)` each, of a row or of ``zero.npz``."""
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            return {part: arrays[part] for part in ("validation", "test")}
+    except (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError) as error:
+        raise EcgkitError(f"{file}: no readable predictions; run the variant again") from error
+
+
+def reference_of(curves: Mapping[str, Curve]) -> str:
+    """The arm to compare with: `REFERENCE`, or the first where the control was not trained from scratch."""
+    return REFERENCE if REFERENCE in curves else next(iter(curves))
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A difference of two macro AUROCs with its paired 95 % interval; printed in points (hundredths)."""
+
+    estimate: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        """Return it for print, such as ``+3.1 (+1.0 to +5.2)``."""
+        return "{:+.1f} ({:+.1f} to {:+.1f})".format(*(100 * x for x in (self.estimate, self.low, self.high)))
+
+    def no_loss(self, margin: float) -> str:
+        """Whether nothing is lost: "yes", "no" or "undecided".
+
+        "no" where the whole interval lies below 0; else "yes" where it lies above ``-margin`` (non-inferiority), and
+        "undecided" where a loss of more than the margin cannot be excluded.
+        """
+        return "no" if self.high < 0 else "yes" if self.low > -margin else "undecided"
+
+
+def difference(curve: Curve, other: Curve, pairs: Iterable[tuple[float, float]]) -> Difference | None:
+    """How much a curve lies above another, as the mean over pairs of fractions, `(of the curve, of the other)`.
+
+    Both must hold the same resamples. Pairs that either lacks do not count; None where no pair is left.
+    """
+    at = [(curve.at(a), other.at(b)) for a, b in pairs if curve.has(a) and other.has(b)]
+    if not at:
+        return None
+    estimate = np.mean([curve.mean[a] - other.mean[b] for a, b in at])
+    samples = np.mean([curve.samples[:, a] - other.samples[:, b] for a, b in at], axis=0)
+    low, high = Bootstrap(np.array([estimate]), samples[:, None]).interval()
+    return Difference(float(estimate), float(low[0]), float(high[0]))
+
+
+def gains_table(curves: Mapping[str, Curve], pairs: Sequence[tuple[str, str]],
+                fractions: Sequence[float]) -> pd.DataFrame:
+    """Differences of pairs of arms in points, at each fraction and on average.
+
+    Parameters
+    ----------
+    curves : mapping of arm to `Curve`
+    pairs : sequence of (arm, arm to compare with)
+        Those that were not run are left out.
+    fractions : sequence of float
+        Columns, followed by their mean.
+
+    Returns
+    -------
+    DataFrame of str
+        Indexed by ``A − B``; one row "not measured" where no pair is left.
+    """
+    rows = {}
+    for a, b in pairs:
+        if a in curves and b in curves:
+            columns = {f"{100 * f:g} %": [(f, f)] for f in fractions} | {"mean": [(f, f) for f in fractions]}
+            rows[f"{a} − {b}"] = {name: told(difference(curves[a], curves[b], at)) for name, at in columns.items()}
+    return or_note(pd.DataFrame.from_dict(rows, orient="index").rename_axis("difference in points"))
+
+
+def told(value: object) -> str:
+    """Text of a value that may be missing."""
+    return "not measured" if value is None else str(value)
+
+
+def or_note(table: pd.DataFrame) -> pd.DataFrame:
+    """The table, or one row that says "not measured" where it is empty: a page can show no table without rows."""
+    if len(table):
+        return table
+    first, *others = list(table.columns) or ["result"]
+    note = {first: ["not measured"]} | {column: [""] for column in others}
+    return pd.DataFrame(note, index=["–"]).rename_axis(str(table.index.name or "method"))
