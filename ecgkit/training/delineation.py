@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from ecgkit.models.delineator import CHANNELS, Delineator
 from ecgkit.simulator import WAVES, Cohort
 from ecgkit.simulator.rhythm import NORMAL
 from ecgkit.simulator.waves import Waves
+from ecgkit.training.checkpoint import Run, seeded
 from ecgkit.training.loop import Schedule, fit
 from ecgkit.transforms import add_emg, mask_leads, scale_gain, transform_vcg
 
@@ -122,9 +123,8 @@ def train_delineator(annotated: Annotated | None = None, *, settings: Delineatio
         One row per epoch: `epoch`, `loss`, `learning_rate`.
     """
     settings = settings or DelineationSettings()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = Delineator(**settings.options).to(device)
+    with seeded(seed):
+        model = Delineator(**settings.options)
     cohorts = [Cohort(seed=seed, fs=model.fs, seconds=settings.seconds, noise=noise, finer=True) for noise in NOISE]
     batch_size = settings.schedule.batch_size
     n_real = round(settings.real_share * batch_size) if annotated else 0
@@ -141,9 +141,8 @@ def train_delineator(annotated: Annotated | None = None, *, settings: Delineatio
         logits = model(_disturbed(x, model.fs, generator).to(device))
         return binary_cross_entropy_with_logits(logits[known], target.to(device)[known])
 
-    run = {"task": "delineation", **asdict(settings)} if checkpoints else None
-    averaged, history = fit(model, loss, settings.ecgs_per_epoch, settings.schedule, seed=seed, run=run,
-                            checkpoints=checkpoints, description="training the delineator")
+    run = Run("training the delineator", {"task": "delineation", "settings": settings}, seed, checkpoints, device)
+    averaged, history = fit(model, loss, settings.ecgs_per_epoch, settings.schedule, run)
     assert isinstance(averaged, Delineator)
     return averaged, history
 

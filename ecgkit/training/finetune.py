@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -17,7 +17,7 @@ from ecgkit.datasets.base import ECGDataset
 from ecgkit.errors import EcgkitError
 from ecgkit.evaluation import auroc, macro
 from ecgkit.models.windowed import Classifier, Embedder
-from ecgkit.training.checkpoint import weights_digest
+from ecgkit.training.checkpoint import Run
 from ecgkit.training.loop import fit
 from ecgkit.training.probe import STRENGTHS, STRETCH, LinearProbe, fixed_steps, linear_probe
 from ecgkit.transforms.crop import random_crop
@@ -146,12 +146,10 @@ def finetune(embedder: Embedder, train: ECGDataset, *, validation: ECGDataset | 
     schedule, n_items = fixed_steps(
         settings.steps_for(len(train)), batch_size=settings.batch_size, averaging=settings.averaging,
         learning_rate=settings.learning_rate, weight_decay=settings.weight_decay)
-    run = {"task": "finetune", "data": train.fingerprint(), "start": weights_digest(model),
-           **asdict(settings)} if checkpoints else None
-    averaged, history = fit(model, loss, n_items, schedule, seed=seed, checkpoints=checkpoints, run=run,
-                            rates=learning_rates(model, settings.input_share),
-                            validate=validate if validation is not None and len(validation) else None,
-                            description="fine-tuning")
+    run = Run("fine-tuning", {"task": "finetune", "data": train, "start": model, "settings": settings}, seed,
+              checkpoints, device)
+    averaged, history = fit(model, loss, n_items, schedule, run, rates=learning_rates(model, settings.input_share),
+                            validate=validate if validation is not None and len(validation) else None)
     assert isinstance(averaged, Classifier)
     return averaged, history
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,14 +16,10 @@ from torch.optim.swa_utils import AveragedModel
 
 from ecgkit.errors import EcgkitError
 from ecgkit.progress import track
-from ecgkit.training.checkpoint import (
-    load_checkpoint,
-    optimizer_tensors,
-    part,
-    restore_optimizer,
-    run_file,
-    save_checkpoint,
-)
+from ecgkit.training.checkpoint import Resumable, Run, seeded
+
+#: From a model, the positions of a batch `(batch_size,)` and a generator to a scalar.
+Loss = Callable[[nn.Module, Tensor, torch.Generator], Tensor]
 
 
 @dataclass(frozen=True)
@@ -58,10 +53,9 @@ class Schedule:
     validate_every: int = 5
 
 
-def fit(model: nn.Module, loss: Callable[[nn.Module, Tensor, torch.Generator], Tensor], n_items: int,
-        schedule: Schedule, *, seed: int, validate: Callable[[nn.Module], dict[str, float]] | None = None,
-        rates: Callable[[str], float] | None = None, checkpoints: str | Path | None = None,
-        run: dict[str, Any] | None = None, description: str = "training") -> tuple[nn.Module, pd.DataFrame]:
+def fit(model: nn.Module, loss: Loss, n_items: int, schedule: Schedule, run: Run, *,
+        validate: Callable[[nn.Module], dict[str, float]] | None = None,
+        rates: Callable[[str], float] | None = None) -> tuple[nn.Module, pd.DataFrame]:
     """Train a model; a run that was killed goes on where its last checkpoint stands, with the same result.
 
     Every epoch draws from generators seeded by (seed, epoch) alone, so a checkpoint holds no random state.
@@ -75,17 +69,12 @@ def fit(model: nn.Module, loss: Callable[[nn.Module, Tensor, torch.Generator], T
     n_items : int
         Number of training items.
     schedule : Schedule
-    seed : int
+    run : Run
+        Tells of data, model and method.
     validate : callable, optional
         From the averaged model to named figures.
     rates : callable, optional
         From the name of a parameter to its share of the learning rate, which `run` must tell of; 1 without it.
-    checkpoints : path, optional
-        Folder; without it nothing is kept.
-    run : dict, optional
-        What tells this run from others beside schedule and seed: data, model, method.
-    description : str
-        Shown beside the progress bar.
 
     Returns
     -------
@@ -100,20 +89,15 @@ def fit(model: nn.Module, loss: Callable[[nn.Module, Tensor, torch.Generator], T
     EcgkitError
         Where there are fewer items than fill a batch of two, or the loss is no longer finite.
     """
-    state = _State(model, loss, n_items, schedule, seed, rates)
-    file = run_file(checkpoints, {"run": run or {}, "seed": seed, "n_items": n_items, **asdict(schedule)}) \
-        if checkpoints else None
-    if file:
-        state.restore(file)
-    remaining = range(state.epoch, schedule.epochs)
-    for epoch in track(remaining, description, total=len(remaining), unit="epoch"):
+    state = _State(model.to(run.device), loss, n_items, schedule, run, rates)
+    remaining = range(state.step, schedule.epochs)
+    for epoch in track(remaining, run.description, total=len(remaining), unit="epoch"):
         row = state.train_one_epoch()
         last = epoch == schedule.epochs - 1
         if validate and (last or (epoch + 1) % schedule.validate_every == 0):
             row |= validate(state.averaged.module.eval())
         state.history.append(row)
-        if file:
-            state.save(file)
+        state.save()
     return state.averaged.module.eval(), pd.DataFrame(state.history)
 
 
@@ -136,15 +120,15 @@ def _groups(model: nn.Module, schedule: Schedule, rates: Callable[[str], float] 
             for (share, is_kernel), parameters in sorted(groups.items(), key=lambda item: item[0], reverse=True)]
 
 
-class _State:
-    """Everything that changes while a run goes on."""
+class _State(Resumable):
+    """Everything that changes while a run goes on; a step of it is an epoch."""
 
-    def __init__(self, model: nn.Module, loss: Callable[[nn.Module, Tensor, torch.Generator], Tensor], n_items: int,
-                 schedule: Schedule, seed: int, rates: Callable[[str], float] | None) -> None:
+    def __init__(self, model: nn.Module, loss: Loss, n_items: int, schedule: Schedule, run: Run,
+                 rates: Callable[[str], float] | None) -> None:
         self.batch_size = min(schedule.batch_size, n_items)
         if self.batch_size < 2:
             raise EcgkitError(f"{n_items} training ECGs: at least two are needed")
-        self.model, self.loss, self.n_items, self.schedule, self.seed = model, loss, n_items, schedule, seed
+        self.model, self.loss, self.n_items, self.schedule = model, loss, n_items, schedule
         groups = _groups(model, schedule, rates)
         self.optimizer = torch.optim.AdamW(groups)
         self.steps_per_epoch = n_items // self.batch_size
@@ -152,14 +136,13 @@ class _State:
             self.optimizer, [group["lr"] for group in groups], total_steps=schedule.epochs * self.steps_per_epoch,
             pct_start=schedule.warmup)
         self.averaged = AveragedModel(model, avg_fn=partial(running_mean, schedule.averaging), use_buffers=True)
-        self.epoch = 0
-        self.history: list[dict[str, float]] = []
+        super().__init__(run.also(n_items=n_items, schedule=schedule), {"model": model, "averaged": self.averaged},
+                         {"model": self.optimizer}, self.cycle)
 
     def train_one_epoch(self) -> dict[str, float]:
         # Dropout draws from torch's global generator: seed it for this epoch, and give it back as it was.
-        with torch.random.fork_rng(devices=[]):
-            dropout_seed, batch_seed = np.random.SeedSequence([self.seed, self.epoch]).generate_state(2).tolist()
-            torch.manual_seed(dropout_seed)
+        dropout_seed, batch_seed = np.random.SeedSequence([self.run.seed, self.step]).generate_state(2).tolist()
+        with seeded(dropout_seed):
             generator = torch.Generator().manual_seed(batch_seed)
             self.model.train()
             total = 0.0
@@ -167,15 +150,15 @@ class _State:
             for step in range(self.steps_per_epoch):
                 batch = order[step * self.batch_size:(step + 1) * self.batch_size]
                 total += self._step(batch, generator)
-        row = {"epoch": self.epoch + 1, "loss": total / self.steps_per_epoch,
+        row = {"epoch": self.step + 1, "loss": total / self.steps_per_epoch,
                "learning_rate": float(self.cycle.get_last_lr()[0])}
-        self.epoch += 1
+        self.step += 1
         return row
 
     def _step(self, batch: Tensor, generator: torch.Generator) -> float:
         value = self.loss(self.model, batch, generator)
         if not math.isfinite(value.item()):
-            raise EcgkitError(f"the loss is {value.item()} in epoch {self.epoch + 1}; lower the learning rate "
+            raise EcgkitError(f"the loss is {value.item()} in epoch {self.step + 1}; lower the learning rate "
                               f"({self.schedule.learning_rate:g}) or look for damaged signals")
         self.optimizer.zero_grad()
         value.backward()
@@ -183,22 +166,3 @@ class _State:
         self.cycle.step()
         self.averaged.update_parameters(self.model)
         return value.item()
-
-    def save(self, file: Path) -> None:
-        tensors = {f"model/{name}": value for name, value in self.model.state_dict().items()}
-        tensors |= {f"averaged/{name}": value for name, value in self.averaged.state_dict().items()}
-        tensors |= optimizer_tensors(self.optimizer)
-        save_checkpoint(file, tensors, {"epoch": self.epoch, "history": self.history,
-                                        "groups": self.optimizer.state_dict()["param_groups"],
-                                        "cycle": self.cycle.state_dict()})
-
-    def restore(self, file: Path) -> None:
-        found = load_checkpoint(file)
-        if found is None:
-            return
-        tensors, state = found
-        self.model.load_state_dict(part(tensors, "model"))
-        self.averaged.load_state_dict(part(tensors, "averaged"))
-        restore_optimizer(self.optimizer, tensors, state["groups"])
-        self.cycle.load_state_dict(state["cycle"])
-        self.epoch, self.history = state["epoch"], state["history"]

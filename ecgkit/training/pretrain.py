@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from ecgkit.models.encoders import build_encoder
 from ecgkit.models.windowed import Embedder
 from ecgkit.simulator import Cohort
 from ecgkit.training.batches import PatientPairs, Recordings, SimulatedPairs, Source, patient_codes
-from ecgkit.training.checkpoint import weights_digest
+from ecgkit.training.checkpoint import Run, seeded
 from ecgkit.training.learners import Heads
 from ecgkit.training.loop import Schedule, fit
 from ecgkit.training.methods import METHODS, Method, SimulatorTask, utah, without_ingredients
@@ -191,7 +191,7 @@ def pretrain(data: ECGDataset | None, *, method: str = "utah", settings: Pretrai
         return embedder, history
 
     source = _source(chosen, data, settings, seed)
-    learner = _learner(chosen, source, settings, seed, start).to(device)
+    learner = _learner(chosen, source, settings, seed, start)
     how = ViewSettings(settings.crop_len, settings.fs, chosen.augment, settings.leads_per_step)
 
     def loss(model: nn.Module, items: Tensor, generator: torch.Generator) -> Tensor:
@@ -201,11 +201,9 @@ def pretrain(data: ECGDataset | None, *, method: str = "utah", settings: Pretrai
     def validate(model: nn.Module) -> dict[str, float]:
         return monitors(_embedder(model), watched)
 
-    run = {"task": "pretrain", "method": method, "start": weights_digest(learner),
-           "data": data.fingerprint() if data is not None else None,
-           "watch": watch.fingerprint() if watch is not None else None, **asdict(settings)} if checkpoints else None
-    averaged, history = fit(learner, loss, len(source), settings.schedule, seed=seed, validate=validate,
-                            checkpoints=checkpoints, run=run, description=f"pretraining by {method}")
+    run = Run(f"pretraining by {method}", {"task": "pretrain", "method": method, "start": learner, "data": data,
+                                           "watch": watch, "settings": settings}, seed, checkpoints, device)
+    averaged, history = fit(learner, loss, len(source), settings.schedule, run, validate=validate)
     warn_if_collapsed(history, method)
     return _embedder(averaged), history
 
@@ -228,8 +226,7 @@ def untrained(data: ECGDataset, *, settings: PretrainSettings | None = None, see
         In eval mode.
     """
     settings = replace(settings or PretrainSettings(), fs=data.fs)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         encoder = build_encoder(settings.encoder or "xresnet1d18", **settings.encoder_options)
     scale = float(data.batch(slice(0, 1024)).std()) or 1.0
     return Embedder(encoder, fs=data.fs, crop_len=settings.crop_len, millivolts=scale).eval()
@@ -270,8 +267,7 @@ def _learner(chosen: Method, source: Source, settings: PretrainSettings, seed: i
     batch_size = min(settings.schedule.batch_size, len(source))
     heads = Heads(settings.projection, settings.horizon, settings.momentum,
                   n_steps=settings.schedule.epochs * (len(source) // max(batch_size, 1)))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         encoder = build_encoder(chosen.encoder, **settings.encoder_options)
         if start is not None:
             try:

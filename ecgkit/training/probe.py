@@ -17,6 +17,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from ecgkit.datasets.splits import assign_folds
 from ecgkit.errors import EcgkitError
 from ecgkit.models.windowed import Classifier
+from ecgkit.training.checkpoint import Run, seeded
 from ecgkit.training.loop import Schedule, fit
 
 #: Embeddings, `(n, n_features)`.
@@ -281,8 +282,7 @@ def frozen_head(features: Features, labels: NDArray[np.uint8], *, seed: int,
     _check(features, labels)
     standard = standard or Standard.of(features)
     x, y = (torch.from_numpy(np.asarray(a, dtype=np.float32)) for a in (standard(features), labels))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         net = nn.Sequential(nn.Linear(x.shape[1], settings.hidden), nn.ReLU(), nn.Dropout(settings.dropout),
                             nn.Linear(settings.hidden, y.shape[1]))
 
@@ -292,7 +292,7 @@ def frozen_head(features: Features, labels: NDArray[np.uint8], *, seed: int,
 
     schedule, n_items = fixed_steps(settings.steps, batch_size=settings.batch_size,
                                     learning_rate=settings.learning_rate, weight_decay=settings.weight_decay)
-    trained, _ = fit(net, loss, n_items, schedule, seed=seed, description="training the head")
+    trained, _ = fit(net, loss, n_items, schedule, Run("training the head", seed=seed))
     return MlpHead(standard, trained)
 
 

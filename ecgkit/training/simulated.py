@@ -5,7 +5,7 @@ No recording and no label of a hospital is needed, so what this saves in labels 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from ecgkit.leads import INDEPENDENT, LEADS
 from ecgkit.models.encoders import build_encoder
 from ecgkit.models.windowed import Classifier
 from ecgkit.simulator import EDIT_NAMES, Cohort
+from ecgkit.training.checkpoint import Run, seeded
 from ecgkit.training.loop import Schedule, fit
 from ecgkit.transforms.perturb import mask_leads, scale_gain
 
@@ -143,8 +144,7 @@ def pretrain_on_simulator(settings: SimulatedSettings | None = None, *, seed: in
     cohort = Cohort(seed=seed, fs=settings.fs, seconds=settings.crop_seconds, finer=settings.finer)
     superclasses = SUPERCLASSES if settings.superclass_weight else ()
     n_edits, n_named = len(cohort.edit_names), len(cohort.edit_names) + len(superclasses)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         encoder = build_encoder(settings.encoder, **settings.encoder_options)
         model = Classifier(encoder, (*cohort.edit_names, *superclasses, *INTERVALS), fs=settings.fs,
                            crop_len=cohort.sig_len, dropout=0.2, millivolts=float(cohort.signals(range(256)).std()))
@@ -165,9 +165,8 @@ def pretrain_on_simulator(settings: SimulatedSettings | None = None, *, seed: in
             value = value + settings.beat_weight * _squared_error(drawn, clean_beats(cohort, visits))
         return value
 
-    run = {"task": "simulated", **asdict(settings)}
-    averaged, history = fit(learner.to(device), loss, settings.ecgs_per_epoch, settings.schedule, seed=seed,
-                            checkpoints=checkpoints, run=run, description="pretraining on the simulator")
+    run = Run("pretraining on the simulator", {"task": "simulated", "settings": settings}, seed, checkpoints, device)
+    averaged, history = fit(learner, loss, settings.ecgs_per_epoch, settings.schedule, run)
     assert isinstance(averaged, _Learner)
     return averaged.classifier, history
 

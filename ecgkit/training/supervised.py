@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from ecgkit.errors import EcgkitError
 from ecgkit.evaluation import auroc, macro
 from ecgkit.models.encoders import build_encoder
 from ecgkit.models.windowed import Classifier
-from ecgkit.training.checkpoint import weights_digest
+from ecgkit.training.checkpoint import Run, seeded
 from ecgkit.training.loop import Schedule, fit
 from ecgkit.transforms.crop import random_crop
 from ecgkit.transforms.perturb import Perturb
@@ -100,7 +100,7 @@ def train_classifier(train: ECGDataset, *, validation: ECGDataset | None = None,
         raise EcgkitError(f"{validation.name}: labels or rate differ from the training data's "
                           f"({', '.join(train.label_names)}; {train.fs:g} Hz)")
     n_wanted, further = len(train.label_names), _further(train, beside)
-    model = new_classifier(train, settings, seed=seed, further=tuple(further), start=start).to(device)
+    model = new_classifier(train, settings, seed=seed, further=tuple(further), start=start)
     crop_len = model.crop_len
     labels = torch.from_numpy(np.column_stack([train.labels, *further.values()]).astype(np.float32))
 
@@ -121,11 +121,10 @@ def train_classifier(train: ECGDataset, *, validation: ECGDataset | None = None,
         probabilities = model.predict(validation.signals)[:, :n_wanted]
         return {"validation_auroc": float(macro(auroc(validation.labels, probabilities)))}
 
-    run = {"task": "supervised", "data": train.fingerprint(), "beside": list(further), "start": weights_digest(model),
-           **asdict(settings)} if checkpoints else None
-    averaged, history = fit(model, loss, len(train), settings.schedule, seed=seed, checkpoints=checkpoints, run=run,
-                            validate=validate if validation is not None and len(validation) else None,
-                            description=f"training {settings.encoder}")
+    run = Run(f"training {settings.encoder}", {"task": "supervised", "data": train, "beside": list(further),
+                                               "start": model, "settings": settings}, seed, checkpoints, device)
+    averaged, history = fit(model, loss, len(train), settings.schedule, run,
+                            validate=validate if validation is not None and len(validation) else None)
     assert isinstance(averaged, Classifier)
     return averaged.narrowed(train.label_names), history
 
@@ -160,8 +159,7 @@ def new_classifier(train: ECGDataset, settings: SupervisedSettings, *, seed: int
         raise EcgkitError(f"{train.name}: ECGs of {train.sig_len / train.fs:g} s are shorter than the window of "
                           f"{settings.crop_seconds:g} s; lower crop_seconds")
     sample = train.batch(slice(0, 1024))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         encoder = build_encoder(settings.encoder, **settings.encoder_options)
         if start is not None:
             try:

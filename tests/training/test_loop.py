@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ecgkit.errors import EcgkitError
-from ecgkit.training.checkpoint import load_checkpoint, run_file
+from ecgkit.training.checkpoint import Run, load_checkpoint, run_file
 from ecgkit.training.loop import Schedule, _groups, fit, running_mean
 
 X = torch.randn(64, 5, generator=torch.Generator().manual_seed(0))
@@ -35,7 +35,7 @@ def linear() -> nn.Module:
 
 
 def test_it_learns() -> None:
-    _, history = fit(linear(), loss, len(X), Schedule(epochs=60, batch_size=16, learning_rate=0.05), seed=0)
+    _, history = fit(linear(), loss, len(X), Schedule(epochs=60, batch_size=16, learning_rate=0.05), Run(seed=0))
     assert history["loss"].iloc[-1] < 0.5 * history["loss"].iloc[0]
     assert list(history["epoch"]) == list(range(1, 61))
 
@@ -45,10 +45,10 @@ def test_the_same_seed_gives_the_same_bytes_and_spares_the_global_generator() ->
     before = torch.random.get_rng_state()
     model = linear()
     torch.random.set_rng_state(before)
-    first, _ = fit(model, loss, len(X), SHORT, seed=3)
+    first, _ = fit(model, loss, len(X), SHORT, Run(seed=3))
     assert torch.equal(torch.random.get_rng_state(), before)
-    second, _ = fit(linear(), loss, len(X), SHORT, seed=3)
-    other, _ = fit(linear(), loss, len(X), SHORT, seed=4)
+    second, _ = fit(linear(), loss, len(X), SHORT, Run(seed=3))
+    other, _ = fit(linear(), loss, len(X), SHORT, Run(seed=4))
     assert same(first, second)
     assert not same(first, other)
 
@@ -63,7 +63,7 @@ class Stopped(Exception):
 
 @pytest.mark.parametrize("stop_at", [1, 4])
 def test_a_run_stopped_and_resumed_equals_an_uninterrupted_one(tmp_path: Path, stop_at: int) -> None:
-    whole, whole_history = fit(linear(), loss, len(X), SHORT, seed=0)
+    whole, whole_history = fit(linear(), loss, len(X), SHORT, Run(seed=0))
     calls = 0
 
     def stopping(model: nn.Module, batch: Tensor, generator: torch.Generator) -> Tensor:
@@ -74,8 +74,8 @@ def test_a_run_stopped_and_resumed_equals_an_uninterrupted_one(tmp_path: Path, s
         return loss(model, batch, generator)
 
     with pytest.raises(Stopped):
-        fit(linear(), stopping, len(X), SHORT, seed=0, checkpoints=tmp_path)
-    resumed, history = fit(linear(), loss, len(X), SHORT, seed=0, checkpoints=tmp_path)
+        fit(linear(), stopping, len(X), SHORT, Run(seed=0, checkpoints=tmp_path))
+    resumed, history = fit(linear(), loss, len(X), SHORT, Run(seed=0, checkpoints=tmp_path))
     assert same(whole, resumed)
     assert history.equals(whole_history)
 
@@ -83,11 +83,11 @@ def test_a_run_stopped_and_resumed_equals_an_uninterrupted_one(tmp_path: Path, s
 def test_a_killed_process_leaves_a_checkpoint_that_resumes(tmp_path: Path) -> None:
     script = textwrap.dedent(f"""
         import time
-        from tests.training.test_loop import SHORT, X, fit, linear, loss
+        from tests.training.test_loop import SHORT, Run, X, fit, linear, loss
         def slow(model, batch, generator):
             time.sleep(0.05)
             return loss(model, batch, generator)
-        fit(linear(), slow, len(X), SHORT, seed=0, checkpoints={str(tmp_path)!r})
+        fit(linear(), slow, len(X), SHORT, Run(seed=0, checkpoints={str(tmp_path)!r}))
     """)
     # Another number of threads sums in another order.
     environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
@@ -101,9 +101,9 @@ def test_a_killed_process_leaves_a_checkpoint_that_resumes(tmp_path: Path) -> No
     assert file is not None
     found = load_checkpoint(file)
     assert found is not None
-    assert 1 <= found[1]["epoch"] < SHORT.epochs
-    resumed, _ = fit(linear(), loss, len(X), SHORT, seed=0, checkpoints=tmp_path)
-    whole, _ = fit(linear(), loss, len(X), SHORT, seed=0)
+    assert 1 <= found[1]["step"] < SHORT.epochs
+    resumed, _ = fit(linear(), loss, len(X), SHORT, Run(seed=0, checkpoints=tmp_path))
+    whole, _ = fit(linear(), loss, len(X), SHORT, Run(seed=0))
     assert same(whole, resumed)
 
 
@@ -113,26 +113,26 @@ def test_another_run_has_another_checkpoint(tmp_path: Path) -> None:
 
 
 def test_a_damaged_checkpoint_is_named_and_kept(tmp_path: Path) -> None:
-    fit(linear(), loss, len(X), SHORT, seed=0, checkpoints=tmp_path)
+    fit(linear(), loss, len(X), SHORT, Run(seed=0, checkpoints=tmp_path))
     file = next(tmp_path.iterdir())
     file.write_bytes(b"not a checkpoint")
     with pytest.raises(EcgkitError, match="damaged; remove it"):
-        fit(linear(), loss, len(X), SHORT, seed=0, checkpoints=tmp_path)
+        fit(linear(), loss, len(X), SHORT, Run(seed=0, checkpoints=tmp_path))
     assert file.read_bytes() == b"not a checkpoint"
 
 
 def test_a_loss_that_is_not_finite_stops_the_run() -> None:
     with pytest.raises(EcgkitError, match="the loss is nan in epoch 1; lower the learning rate"):
-        fit(linear(), lambda m, b, g: loss(m, b, g) * float("nan"), len(X), SHORT, seed=0)
+        fit(linear(), lambda m, b, g: loss(m, b, g) * float("nan"), len(X), SHORT, Run(seed=0))
 
 
 def test_one_item_is_too_few() -> None:
     with pytest.raises(EcgkitError, match="at least two"):
-        fit(linear(), loss, 1, SHORT, seed=0)
+        fit(linear(), loss, 1, SHORT, Run(seed=0))
 
 
 def test_validation_sees_the_averaged_model_at_the_stated_epochs() -> None:
-    _, history = fit(linear(), loss, len(X), Schedule(epochs=5, batch_size=16, validate_every=2), seed=0,
+    _, history = fit(linear(), loss, len(X), Schedule(epochs=5, batch_size=16, validate_every=2), Run(seed=0),
                      validate=lambda model: {"training": float(model.training)})
     assert history["training"].isna().tolist() == [True, False, True, False, False]
     assert history["training"].dropna().eq(0).all()
@@ -150,8 +150,8 @@ def share(name: str) -> float:
 
 
 def test_a_share_of_one_for_all_changes_no_byte() -> None:
-    plain, plain_history = fit(linear(), loss, len(X), SHORT, seed=0)
-    shared, history = fit(linear(), loss, len(X), SHORT, seed=0, rates=lambda name: 1.0)
+    plain, plain_history = fit(linear(), loss, len(X), SHORT, Run(seed=0))
+    shared, history = fit(linear(), loss, len(X), SHORT, Run(seed=0), rates=lambda name: 1.0)
     assert same(plain, shared)
     assert history.equals(plain_history)
 
@@ -170,7 +170,7 @@ def test_a_first_step_is_as_long_as_its_share() -> None:
             return loss(model, batch, generator)
 
         with pytest.raises(Stopped):
-            fit(model, once, len(X), schedule, seed=0, rates=rates)
+            fit(model, once, len(X), schedule, Run(seed=0), rates=rates)
         for name, parameter in model.named_parameters():
             move = (parameter.detach() - start[name]).abs().max().item()
             assert move == pytest.approx(factor[name[0]] * 0.1 / 25, rel=1e-3)
@@ -183,7 +183,7 @@ def test_weight_decay_spares_biases_and_gains_whatever_the_share() -> None:
 
 
 def test_a_run_with_shares_resumes_to_the_same_bytes(tmp_path: Path) -> None:
-    whole, whole_history = fit(linear(), loss, len(X), SHORT, seed=0, rates=share)
+    whole, whole_history = fit(linear(), loss, len(X), SHORT, Run(seed=0), rates=share)
     calls = 0
 
     def stopping(model: nn.Module, batch: Tensor, generator: torch.Generator) -> Tensor:
@@ -194,7 +194,7 @@ def test_a_run_with_shares_resumes_to_the_same_bytes(tmp_path: Path) -> None:
         return loss(model, batch, generator)
 
     with pytest.raises(Stopped):
-        fit(linear(), stopping, len(X), SHORT, seed=0, rates=share, checkpoints=tmp_path)
-    resumed, history = fit(linear(), loss, len(X), SHORT, seed=0, rates=share, checkpoints=tmp_path)
+        fit(linear(), stopping, len(X), SHORT, Run(seed=0, checkpoints=tmp_path), rates=share)
+    resumed, history = fit(linear(), loss, len(X), SHORT, Run(seed=0, checkpoints=tmp_path), rates=share)
     assert same(whole, resumed)
     assert history.equals(whole_history)

@@ -17,6 +17,7 @@ from ecgkit.errors import EcgkitError
 from ecgkit.explain.baselines.search import Aim, descend, held, in_batches
 from ecgkit.explain.results import Counterfactuals
 from ecgkit.models.autoencoder import Autoencoder, elbo_loss
+from ecgkit.training.checkpoint import Run
 from ecgkit.training.loop import Schedule, fit
 from ecgkit.transforms.crop import random_crop
 
@@ -143,8 +144,8 @@ def train_autoencoder(data: ECGDataset, *, schedule: Schedule | None = None, see
         x = random_crop(torch.from_numpy(data.batch(batch.numpy() % len(data))), length, generator)
         return elbo_loss(model, x.to(device), BETA, NOISE_MV, generator)
 
-    run = {"task": "autoencoder", "data": data.fingerprint(), "beta": BETA, "noise": NOISE_MV, **model.config}
-    averaged, history = fit(model, loss, _EACH * len(data), schedule, seed=seed, run=run, checkpoints=checkpoints,
-                            description="training the autoencoder")
+    identity = {"task": "autoencoder", "data": data, "beta": BETA, "noise": NOISE_MV, **model.config}
+    run = Run("training the autoencoder", identity, seed, checkpoints, device)
+    averaged, history = fit(model, loss, _EACH * len(data), schedule, run)
     assert isinstance(averaged, Autoencoder)
     return averaged, history
