@@ -25,6 +25,13 @@ N_LEADS = len(LEADS)
 #: Each limb lead as a combination of I and II (Einthoven 1912; Goldberger 1942).
 LIMB_FROM_I_II = np.array([[1, 0], [0, 1], [-1, 1], [-0.5, -0.5], [1, -0.5], [-0.5, 1]])
 
+#: Electrodes, in order; the right leg is the reference.
+ELECTRODES = ("RA", "LA", "LL", *CHEST)
+#: Twelve leads (rows) from the electrodes' potentials: I is LA - RA, II is LL - RA, and a chest lead is against the
+#: mean of the limbs (Wilson 1934).
+FROM_ELECTRODES = np.block([[LIMB_FROM_I_II @ [[-1, 1, 0], [-1, 0, 1]], np.zeros((len(LIMB), len(CHEST)))],
+                            [np.full((len(CHEST), 3), -1 / 3), np.eye(len(CHEST))]])
+
 #: Dower's matrix: twelve leads (rows, in the order of `LEADS`) from X, Y, Z of a heart vector with X to the left,
 #: Y down and Z back (Dower et al. 1980). The limb rows are made to obey the limb-lead algebra exactly.
 DOWER = np.array([

@@ -13,7 +13,7 @@ from torch.nn.functional import conv1d, interpolate, pad
 
 from ecgkit.leads import DOWER, INDEPENDENT, TWELVE_FROM_INDEPENDENT, independent
 from ecgkit.models.windowed import FOLD, folded, unfolded
-from ecgkit.transforms.disturb import filtered
+from ecgkit.transforms import filtered
 
 #: The eight leads of a heart vector.
 _FIELD = independent(DOWER)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ecgkit.errors import EcgkitError
 from ecgkit.leads import N_LEADS
 from ecgkit.progress import track
-from ecgkit.transforms.crop import every_crop
+from ecgkit.transforms import every_crop
 
 #: Neighbouring samples that a first or a last layer takes as one.
 FOLD = 2

@@ -16,11 +16,10 @@ from ecgkit.errors import EcgkitError
 from ecgkit.leads import N_LEADS, from_independent
 from ecgkit.simulator import rhythm
 from ecgkit.simulator.catalogue import ALL_NAMES, EDIT_NAMES
-from ecgkit.simulator.heart import heart_vector, wavelets
+from ecgkit.simulator.heart import heart_vector, to_leads, wavelets
 from ecgkit.simulator.keyed import Keyed
 from ecgkit.simulator.noise import electrode_noise, noise_leads
 from ecgkit.simulator.population import Examination, examine
-from ecgkit.simulator.torso import to_leads
 from ecgkit.simulator.waves import Intervals, Waves, intervals, waves
 
 #: Samples of a lead computed at a time by each thread: enough ECGs to make a call of NumPy worth while.

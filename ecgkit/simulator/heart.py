@@ -1,14 +1,16 @@
-"""From severities to the heart vector: the wavelets of each ECG's beat, and their sum over its beats."""
+"""From severities to the heart vector (the wavelets of a beat, summed over the beats), and from it to the leads."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from ecgkit.leads import DOWER, independent
 from ecgkit.simulator.catalogue import (
     ATRIAL,
     BASE,
@@ -212,3 +214,37 @@ def _longest() -> float:
 
 
 _LONGEST = _longest()
+
+
+def rotation(degrees: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Rotation matrices of the heart in the chest.
+
+    Parameters
+    ----------
+    degrees : ndarray, shape (n, 3)
+        Angles about Z (the frontal plane; positive turns the axis clockwise, towards the feet), about Y (the
+        horizontal plane) and about X (the sagittal plane), applied in this order.
+
+    Returns
+    -------
+    ndarray, shape (n, 3, 3)
+    """
+    turned = np.broadcast_to(np.eye(3), (len(degrees), 3, 3))
+    for angle, (a, b) in zip(np.deg2rad(degrees).T, ((0, 1), (0, 2), (1, 2)), strict=True):
+        turn = np.zeros((len(degrees), 3, 3))
+        turn[:] = np.eye(3)
+        turn[:, a, a] = turn[:, b, b] = np.cos(angle)
+        turn[:, b, a] = np.sin(angle)
+        turn[:, a, b] = -np.sin(angle)
+        turned = turn @ turned
+    return turned
+
+
+def lead_field(degrees: NDArray[np.float64], gain: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Eight leads from the heart vector, `(n, 8, 3)`: Dower's rows times `gain` `(n, 8)`, of a heart in `rotation`."""
+    return gain[:, :, None] * independent(DOWER) @ rotation(degrees)
+
+
+def to_leads(field: NDArray[Any], vector: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Eight independent leads, `(n, 8, sig_len)` in mV."""
+    return field.astype(np.float32) @ vector

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ecgkit.leads import ELECTRODES, FROM_ELECTRODES, independent
 from ecgkit.simulator.keyed import Keyed
-from ecgkit.simulator.torso import ELECTRODES, FROM_ELECTRODES
 
 N_ELECTRODES = len(ELECTRODES)
 #: Median of the muscle noise at each electrode, mV at 100 Hz (so mV per square root of 50 Hz): arms, leg, chest.
@@ -54,7 +54,7 @@ def electrode_noise(keyed: Keyed, ids: NDArray[Any], respiration: NDArray[np.flo
 
 def noise_leads(potential: NDArray[np.float32]) -> NDArray[np.float32]:
     """Eight independent leads of the nine electrodes' potentials, `(n, 8, sig_len)`."""
-    return FROM_ELECTRODES.astype(np.float32) @ potential
+    return np.ascontiguousarray(independent(FROM_ELECTRODES), dtype=np.float32) @ potential
 
 
 def _level(keyed: Keyed, purpose: str, ids: NDArray[Any], between: float, within: float) -> NDArray[np.float64]:

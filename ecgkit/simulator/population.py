@@ -9,9 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgkit.simulator.catalogue import ALL_NAMES, EDIT_NAMES, FINER_NAMES, SLOTS
-from ecgkit.simulator.heart import IS_ATRIAL, IS_DEPOLARISATION, IS_PLATEAU, IS_REPOLARISATION, Variation
+from ecgkit.simulator.heart import (
+    IS_ATRIAL,
+    IS_DEPOLARISATION,
+    IS_PLATEAU,
+    IS_REPOLARISATION,
+    Variation,
+    lead_field,
+)
 from ecgkit.simulator.keyed import Keyed
-from ecgkit.simulator.torso import lead_field
 
 #: Share of 60-year-old men who have each disease, the factor by which 20 more years multiply it, and the factor for
 #: women. Shares follow the mix of a hospital's ECGs (about half normal); the factors are plausible, not measured.

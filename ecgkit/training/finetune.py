@@ -20,8 +20,7 @@ from ecgkit.models.windowed import Classifier, Embedder
 from ecgkit.training.checkpoint import Run
 from ecgkit.training.loop import fit
 from ecgkit.training.probe import STRENGTHS, STRETCH, LinearProbe, fixed_steps, linear_probe
-from ecgkit.transforms.crop import random_crop
-from ecgkit.transforms.perturb import Perturb
+from ecgkit.transforms import Perturb, random_crop
 
 #: The encoder's parameters are cut into so many parts by depth, each with one learning rate.
 N_DEPTHS = 5

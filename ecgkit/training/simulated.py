@@ -24,7 +24,7 @@ from ecgkit.models.windowed import Classifier
 from ecgkit.simulator import EDIT_NAMES, Cohort
 from ecgkit.training.checkpoint import Run, seeded
 from ecgkit.training.loop import Schedule, fit
-from ecgkit.transforms.perturb import mask_leads, scale_gain
+from ecgkit.transforms import mask_leads, scale_gain
 
 #: Seconds of the beat before and after its R peak.
 BEFORE, AFTER = 0.24, 0.46
@@ -95,9 +95,9 @@ class SimulatedSettings:
         Of the squared error of the clean beat that is drawn from the noisy ECG; 0 leaves it
         out. A network that only names diseases forgets the waves that real diseases change in other ways.
     gain : float
-        Spread of the gain (`ecgkit.transforms.perturb.scale_gain`).
+        Spread of the gain (`ecgkit.transforms.scale_gain`).
     mask : float
-        Probability with which a lead goes missing (`ecgkit.transforms.perturb.mask_leads`).
+        Probability with which a lead goes missing (`ecgkit.transforms.mask_leads`).
     ecgs_per_epoch : int
         Simulated ECGs that make an "epoch"; none is ever seen twice.
     schedule : Schedule

@@ -20,8 +20,7 @@ from ecgkit.models.encoders import build_encoder
 from ecgkit.models.windowed import Classifier
 from ecgkit.training.checkpoint import Run, seeded
 from ecgkit.training.loop import Schedule, fit
-from ecgkit.transforms.crop import random_crop
-from ecgkit.transforms.perturb import Perturb
+from ecgkit.transforms import Perturb, random_crop
 
 #: Labels of fewer ECGs teach nothing beside the wanted ones.
 LEAST_BESIDE = 10

@@ -23,7 +23,7 @@ from ecgkit.training.checkpoint import weights_digest
 from ecgkit.training.finetune import FinetuneSettings, classifier_of, finetune, learning_rates
 from ecgkit.training.loop import fit
 from ecgkit.training.probe import Standard, linear_probe
-from ecgkit.transforms.perturb import Perturb
+from ecgkit.transforms import Perturb
 
 TINY: dict[str, dict[str, Any]] = {
     "xresnet1d18": {"widths": [8, 8, 8, 8]},

@@ -11,7 +11,7 @@ from torch.overrides import TorchFunctionMode
 
 from ecgkit.errors import EcgkitError
 from ecgkit.models.windowed import WindowedModel
-from ecgkit.transforms.crop import every_crop
+from ecgkit.transforms import every_crop
 
 
 def class_activation(model: nn.Module, x: Tensor, target: int, *, rectify: bool = False) -> Tensor:

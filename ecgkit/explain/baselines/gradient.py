@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ecgkit.errors import EcgkitError
 from ecgkit.explain.baselines.search import Aim, descend, in_batches
 from ecgkit.explain.results import Counterfactuals
-from ecgkit.transforms.disturb import filtered, gaussian
+from ecgkit.transforms import filtered, gaussian
 
 #: A smoothed edit has half of its power left here, and a hundredth at 25 Hz.
 SMOOTH_HZ = 10.0

@@ -19,7 +19,7 @@ from ecgkit.explain.results import Counterfactuals
 from ecgkit.models.autoencoder import Autoencoder, elbo_loss
 from ecgkit.training.checkpoint import Run
 from ecgkit.training.loop import Schedule, fit
-from ecgkit.transforms.crop import random_crop
+from ecgkit.transforms import random_crop
 
 #: Seconds of the windows that the autoencoder learns from.
 SECONDS = 2.5

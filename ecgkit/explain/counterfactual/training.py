@@ -26,7 +26,7 @@ from ecgkit.explain.counterfactual.windows import Windows, Wishes, draw_wishes
 from ecgkit.models.generator import Discriminator, Edited, Generator
 from ecgkit.training.checkpoint import run_file
 from ecgkit.training.loop import running_mean
-from ecgkit.transforms.disturb import filtered, gaussian
+from ecgkit.transforms import filtered, gaussian
 
 
 @dataclass(frozen=True)

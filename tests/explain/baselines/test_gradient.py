@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ecgkit.errors import EcgkitError
 from ecgkit.explain.baselines.gradient import LADDER, PGD, SMOOTH_HZ, Wachter, unit
 from ecgkit.leads import limb_residual
-from ecgkit.transforms.disturb import filtered, gaussian
+from ecgkit.transforms import filtered, gaussian
 from tests.explain.baselines.toys import LABELS, Linear, ecgs
 
 V1, V6 = 6, 11

@@ -1,17 +1,79 @@
-"""Noise that electrodes pick up: made at the nine electrodes, so that the leads keep Einthoven's law."""
+"""What an ECG may undergo in training while its diagnosis stays: crops, lost leads and parts, gain, wander, noise.
+
+Tensors are `(batch, n_leads, sig_len)`; every `generator` is the source of randomness, on the CPU. Noise that
+electrodes pick up is made at the nine of them, so that the leads keep Einthoven's law.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import conv1d, pad
 
 from ecgkit.errors import EcgkitError
-from ecgkit.leads import CHEST, LIMB, LIMB_FROM_I_II, N_LEADS
+from ecgkit.leads import FROM_ELECTRODES, LIMB, N_LEADS
+
+
+def random_crop(x: Tensor, crop_len: int, generator: torch.Generator | None = None) -> Tensor:
+    """Cut one window out of each ECG, at its own random place.
+
+    Parameters
+    ----------
+    x : Tensor, shape (batch, n_leads, sig_len)
+    crop_len : int
+        Samples to keep.
+    generator : torch.Generator, optional
+        Source of randomness, on the CPU.
+
+    Returns
+    -------
+    Tensor, shape (batch, n_leads, crop_len)
+
+    Raises
+    ------
+    EcgkitError
+        Where the signal is shorter than the crop: it is never padded.
+    """
+    batch, n_leads, sig_len = x.shape
+    _check(sig_len, crop_len)
+    start = torch.randint(0, sig_len - crop_len + 1, (batch, 1, 1), generator=generator)
+    places = (start + torch.arange(crop_len)).expand(batch, n_leads, crop_len).to(x.device)
+    return x.gather(-1, places)
+
+
+def every_crop(x: Tensor, crop_len: int) -> Tensor:
+    """Cut the fewest evenly spaced windows that overlap by at least half and cover the whole ECG.
+
+    Parameters
+    ----------
+    x : Tensor, shape (batch, n_leads, sig_len)
+    crop_len : int
+        Samples of each window.
+
+    Returns
+    -------
+    Tensor, shape (batch, n_crops, n_leads, crop_len)
+
+    Raises
+    ------
+    EcgkitError
+        Where the signal is shorter than the crop.
+    """
+    sig_len = x.shape[-1]
+    _check(sig_len, crop_len)
+    spare, hop = sig_len - crop_len, max(crop_len // 2, 1)
+    n_crops = -(-spare // hop) + 1
+    starts = [round(spare * k / max(n_crops - 1, 1)) for k in range(n_crops)]
+    return torch.stack([x[..., start:start + crop_len] for start in starts], dim=1)
+
+
+def _check(sig_len: int, crop_len: int) -> None:
+    if not 0 < crop_len <= sig_len:
+        raise EcgkitError(f"a signal of {sig_len} samples has no window of {crop_len}; give a longer recording")
 
 
 def uniform(x: Tensor, shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor:
@@ -115,11 +177,6 @@ def _check_share(name: str, value: float) -> None:
         raise EcgkitError(f"{name} is {value}; give a number from 0 to 1")
 
 
-#: Twelve leads (rows) from the potentials of right arm, left arm, left leg and the six chest electrodes. I is left arm
-#: minus right arm, II is left leg minus right arm, and a chest lead is against the mean of the limbs (Wilson 1934).
-FROM_ELECTRODES = np.block([[LIMB_FROM_I_II @ [[-1, 1, 0], [-1, 0, 1]], np.zeros((N_LEADS - len(CHEST), len(CHEST)))],
-                            [np.full((len(CHEST), 3), -1 / 3), np.eye(len(CHEST))]])
-
 #: Corners of the surface electromyogram's power spectrum in Hz (Shwedyk, Balasubramanian & Scott 1977).
 EMG_LOW, EMG_HIGH = 60.0, 120.0
 
@@ -165,3 +222,60 @@ def _electrode_noise(x: Tensor, amplitude: float, power: Callable[[Tensor], Tens
     white = size * normal(x, (len(x), FROM_ELECTRODES.shape[1], sig_len), generator)
     at_electrodes = torch.fft.irfft(torch.fft.rfft(white) * gain, n=sig_len)
     return (torch.from_numpy(FROM_ELECTRODES).to(at_electrodes) @ at_electrodes).to(x.dtype)
+
+
+def scale_gain(x: Tensor, spread: float, generator: torch.Generator | None = None) -> Tensor:
+    """Multiply each ECG `(batch, n_leads, sig_len)` by its own factor, log-normal with standard deviation `spread`."""
+    return x * torch.exp(normal(x, (len(x), 1, 1), generator) * spread)
+
+
+def mask_leads(x: Tensor, probability: float, generator: torch.Generator | None = None) -> Tensor:
+    """Set leads to zero: in half of the ECGs, each lead with `probability` (random lead masking, Oh et al. 2022)."""
+    touched = uniform(x, (len(x), 1, 1), generator) < 0.5
+    return x.masked_fill(touched & (uniform(x, (*x.shape[:2], 1), generator) < probability), 0.0)
+
+
+def add_wander(x: Tensor, amplitude: float, fs: float, generator: torch.Generator | None = None) -> Tensor:
+    """Add a sine of 0 to 0.5 Hz to each lead, with its own phase and an amplitude up to `amplitude`, in x's unit."""
+    batch, n_leads, sig_len = x.shape
+    time = torch.arange(sig_len, device=x.device) / fs
+    frequency = 0.5 * uniform(x, (batch, 1, 1), generator)
+    phase, size = uniform(x, (batch, n_leads, 1), generator), uniform(x, (batch, n_leads, 1), generator)
+    return x + amplitude * size * torch.sin(2 * math.pi * (frequency * time + phase))
+
+
+def add_noise(x: Tensor, amplitude: float, generator: torch.Generator | None = None) -> Tensor:
+    """Add white noise; its standard deviation is drawn for each ECG from 0 to `amplitude`, in x's unit."""
+    return x + amplitude * uniform(x, (len(x), 1, 1), generator) * normal(x, x.shape, generator)
+
+
+@dataclass(frozen=True)
+class Perturb:
+    """All of them in turn, each with its own strength; 0 leaves one out.
+
+    Parameters
+    ----------
+    gain : float
+        Standard deviation of the logarithm of the gain.
+    mask : float
+        Probability of losing a lead.
+    wander, noise : float
+        In millivolts.
+    """
+
+    gain: float = 0.15
+    mask: float = 0.15
+    wander: float = 0.07
+    noise: float = 0.025
+
+    def __call__(self, x: Tensor, fs: float, generator: torch.Generator | None = None) -> Tensor:
+        """Perturb `(batch, n_leads, sig_len)` in mV, at `fs` Hz."""
+        if self.gain:
+            x = scale_gain(x, self.gain, generator)
+        if self.mask:
+            x = mask_leads(x, self.mask, generator)
+        if self.wander:
+            x = add_wander(x, self.wander, fs, generator)
+        if self.noise:
+            x = add_noise(x, self.noise, generator)
+        return x
