@@ -1,6 +1,6 @@
 """Encoders, embedder, classifier, and their weights in safetensors with a model card."""
 
-from ecgkit.models.encoders import ENCODERS, build_encoder
+from ecgkit.models.encoders import ENCODERS, XResNet1d, build_encoder
 from ecgkit.models.weights import (
     BEST,
     load_classifier,
@@ -13,7 +13,6 @@ from ecgkit.models.weights import (
     shipped_encoders,
 )
 from ecgkit.models.windowed import Classifier, Embedder
-from ecgkit.models.xresnet import XResNet1d
 
 __all__ = ["BEST", "ENCODERS", "Classifier", "Embedder", "XResNet1d", "build_encoder", "load_classifier",
            "load_encoder", "model_card", "pretrained", "save_classifier", "save_encoder", "shipped",

@@ -45,7 +45,8 @@ class WindowedModel(nn.Module):
     crop_len : int
         Samples of a window.
     millivolts : float
-        One number for all leads by which signals are divided.
+        One number for all leads by which signals are divided, so that limb-lead algebra and the heart vector's
+        direction stay; the standard deviation of the training signals.
     """
 
     millivolts: Tensor
@@ -95,23 +96,8 @@ class WindowedModel(nn.Module):
 class Embedder(WindowedModel):
     """One embedding per ECG in millivolts, of any length from one window on.
 
-    A longer ECG is cut into evenly spaced, half-overlapping windows, whose embeddings are averaged.
-
-    Parameters
-    ----------
-    encoder : Module
-        From `(batch, 12, crop_len)` to `(batch, encoder.n_features)`.
-    fs : float
-        Sampling rate in Hz that the encoder expects.
-    crop_len : int
-        Samples of a window.
-    millivolts : float
-        One number for all leads by which signals are divided; the standard deviation of the training signals.
-
-    Attributes
-    ----------
-    n_features : int
-        Length of an embedding.
+    A longer ECG is cut into evenly spaced, half-overlapping windows, whose embeddings are averaged. Parameters are
+    those of `WindowedModel`; `n_features` is the length of an embedding.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -120,19 +106,7 @@ class Embedder(WindowedModel):
         return self.encoder(windows.flatten(0, 1)).unflatten(0, windows.shape[:2]).mean(dim=1)
 
     def embed(self, signals: NDArray[np.float32], batch_size: int = 64) -> NDArray[np.float32]:
-        """Embed an array, without gradients and in eval mode.
-
-        Parameters
-        ----------
-        signals : ndarray, shape (n, 12, sig_len)
-            Millivolts at `self.fs`.
-        batch_size : int
-            ECGs at a time.
-
-        Returns
-        -------
-        ndarray of float32, shape (n, n_features)
-        """
+        """Embed `(n, 12, sig_len)` in mV at `self.fs` to `(n, n_features)`, without gradients and in eval mode."""
         return self.in_batches(signals, batch_size, n_outputs=self.n_features, doing="embedding").float().numpy()
 
 
@@ -143,17 +117,10 @@ class Classifier(WindowedModel):
 
     Parameters
     ----------
-    encoder : Module
-        From `(batch, 12, crop_len)` to `(batch, encoder.n_features)`.
+    encoder, fs, crop_len, millivolts
+        See `WindowedModel`.
     label_names : sequence of str
         One per logit.
-    fs : float
-        Sampling rate in Hz that the encoder expects.
-    crop_len : int
-        Samples of a window.
-    millivolts : float
-        One number for all leads by which signals are divided, so that limb-lead algebra and the heart vector's
-        direction stay; the standard deviation of the training signals.
     dropout : float
         Before the linear layer.
     aggregate : {"mean", "max"}
@@ -188,18 +155,6 @@ class Classifier(WindowedModel):
         return copy.train(self.training).to(self.millivolts.device)
 
     def predict(self, signals: NDArray[np.float32], batch_size: int = 64) -> NDArray[np.float64]:
-        """Probabilities of the labels.
-
-        Parameters
-        ----------
-        signals : ndarray, shape (n, 12, sig_len)
-            Millivolts at `self.fs`.
-        batch_size : int
-            ECGs at a time.
-
-        Returns
-        -------
-        ndarray, shape (n, n_labels)
-        """
+        """Probabilities of the labels, `(n, n_labels)`, of `(n, 12, sig_len)` in mV at `self.fs`."""
         logits = self.in_batches(signals, batch_size, n_outputs=len(self.label_names), doing="classifying")
         return torch.sigmoid(logits.double()).numpy()

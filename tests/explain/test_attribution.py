@@ -150,7 +150,7 @@ def test_grad_cam_of_a_module_that_is_not_ours_is_stretched_over_the_ecg():
 
 
 def test_the_last_convolution_is_a_block_with_its_shortcut():
-    from ecgkit.models.xresnet import XResNet1d
+    from ecgkit.models.encoders import XResNet1d
 
     model = XResNet1d(widths=(4, 4, 4, 4))
     assert last_convolution(model, torch.zeros(1, 12, 128)) is model.blocks

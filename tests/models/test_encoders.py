@@ -1,4 +1,4 @@
-"""Tests of what every encoder of the registry promises, whatever its kind."""
+"""Tests of the encoders: each by its name, the depths of xresnet1d, and two streams side by side."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import torch
 from torch import nn
 
 from ecgkit.errors import EcgkitError
-from ecgkit.models import ENCODERS, build_encoder
+from ecgkit.leads import CHEST, LEADS, LIMB
+from ecgkit.models import ENCODERS, XResNet1d, build_encoder
 from ecgkit.models.cpc import StepEncoder
-from ecgkit.models.xresnet import DEPTHS
+from ecgkit.models.encoders import DEPTHS, DualStream, ResidualBlock
 
 #: Options that make each encoder tiny.
 TINY: dict[str, dict[str, Any]] = {
@@ -123,3 +124,109 @@ def test_bad_options_are_one_line(name: str, options: dict[str, Any], message: s
     with pytest.raises(EcgkitError, match=message) as caught:
         build_encoder(name, **options)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", sorted(DEPTHS))
+def test_every_depth_embeds_any_length_and_any_number_of_leads(name: str) -> None:
+    net = build_encoder(name, n_leads=3, widths=(8, 8, 12, 16)).eval()
+    for sig_len in (125, 250, 1000):
+        assert net(torch.randn(2, 3, sig_len)).shape == (2, net.n_features)
+
+
+@pytest.mark.parametrize(("name", "convolutions"), [("xresnet1d18", 18), ("xresnet1d34", 34), ("xresnet1d50", 50),
+                                                    ("xresnet1d101", 101)])
+def test_the_name_counts_the_layers(name: str, convolutions: int) -> None:
+    net = XResNet1d(name, widths=(8, 8, 8, 8))
+    inner = sum(isinstance(layer, torch.nn.Conv1d) for block in net.blocks for layer in block.residual.modules())
+    # One layer for the stem and one for the classifier, as He et al. count.
+    assert inner + 2 == convolutions
+
+
+def test_a_new_block_is_the_identity_on_what_is_positive() -> None:
+    block = ResidualBlock(8, 8, 5, 1, bottleneck=False).eval()
+    x = torch.rand(2, 8, 20)
+    torch.testing.assert_close(block(x), x)
+
+
+def test_a_striding_block_pools_its_shortcut() -> None:
+    block = ResidualBlock(8, 8, 5, 2, bottleneck=False).eval()
+    x = torch.arange(10.0).expand(1, 8, 10)
+    torch.testing.assert_close(block(x)[0, 0], torch.tensor([0.5, 2.5, 4.5, 6.5, 8.5]))
+
+
+def test_drop_path_skips_residuals_in_training_only() -> None:
+    block = ResidualBlock(4, 4, 5, 1, bottleneck=False, drop_path=0.5)
+    torch.nn.init.ones_(block.residual[-1].get_parameter("1.weight"))
+    x = torch.rand(400, 4, 20)
+    skipped = (block.train()(x) == x).flatten(1).all(dim=1).float().mean().item()
+    assert skipped == pytest.approx(0.5, abs=0.1)
+    assert not (block.eval()(x) == x).flatten(1).all(dim=1).any()
+
+
+def test_every_weight_of_a_block_learns() -> None:
+    net = build_encoder("xresnet1d18", widths=(8, 8, 8, 8))
+    for block in net.blocks:
+        torch.nn.init.ones_(block.residual[-1].get_parameter("1.weight"))
+    net(torch.randn(4, 12, 250)).square().sum().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in net.parameters())
+
+
+def test_a_configuration_builds_the_same_encoder() -> None:
+    net = build_encoder("xresnet1d50", widths=(8, 8, 8, 8), kernel_size=7)
+    again = build_encoder(**net.config)
+    again.load_state_dict(net.state_dict())
+    x = torch.randn(2, 12, 250)
+    assert torch.equal(net.eval()(x), again.eval()(x))
+
+
+def test_errors_name_the_choice() -> None:
+    with pytest.raises(EcgkitError, match="unknown encoder 'resnet'; choose from .*xresnet1d18"):
+        build_encoder("resnet")
+    with pytest.raises(EcgkitError, match="width"):
+        build_encoder("xresnet1d18", width=3)
+    with pytest.raises(EcgkitError, match="4 stages"):
+        build_encoder("xresnet1d18", widths=(8, 8))
+
+
+def test_every_registered_encoder_keeps_its_promises() -> None:
+    for name in ENCODERS:
+        net = build_encoder(name)
+        assert isinstance(net.n_features, int)
+        assert net.config["name"] == name
+
+
+NARROW = (4, 4, 4, 4)
+
+
+@pytest.mark.parametrize("lead", LEADS)
+def test_a_lead_reaches_the_stream_of_its_group_only(lead: str) -> None:
+    net, x = DualStream(widths=NARROW).eval(), torch.randn(2, 12, 250)
+    changed = x.clone()
+    changed[:, LEADS.index(lead)] += torch.randn(250)
+    same = (net.streams(x) == net.streams(changed)).flatten(2).all(dim=2).all(dim=0)
+    assert same.tolist() == [lead in CHEST, lead in LIMB]
+
+
+def test_a_stream_is_its_backbone_on_its_leads() -> None:
+    net, x = DualStream(backbone="xresnet1d34", widths=NARROW, kernel_size=7).eval(), torch.randn(2, 12, 250)
+    alone = XResNet1d("xresnet1d34", n_leads=6, widths=NARROW, kernel_size=7).eval()
+    for group, leads in enumerate((x[:, :6], x[:, 6:])):
+        alone.load_state_dict(net.nets[group].state_dict())
+        assert torch.equal(net.streams(x)[:, group], alone(leads))
+
+
+def test_forward_lays_the_streams_side_by_side() -> None:
+    net, x = DualStream(widths=NARROW).eval(), torch.randn(3, 12, 250)
+    streams = net.streams(x)
+    assert streams.shape == (3, net.n_groups, net.n_features // net.n_groups) == (3, 2, 8)
+    assert torch.equal(net(x), torch.cat([streams[:, 0], streams[:, 1]], dim=1))
+
+
+def test_the_default_is_as_large_as_one_xresnet1d18() -> None:
+    both, one = (sum(p.numel() for p in net.parameters()) for net in (DualStream(), XResNet1d()))
+    assert both == pytest.approx(one, rel=0.05)
+
+
+def test_other_than_twelve_leads_are_refused() -> None:
+    with pytest.raises(RuntimeError, match="split"):
+        DualStream(widths=NARROW)(torch.randn(2, 13, 250))
