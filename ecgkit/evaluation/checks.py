@@ -17,16 +17,8 @@ def check(y_true: Any, y_score: Any, label_names: Sequence[str] | None = None, *
           probabilities: bool = False) -> tuple[NDArray[np.bool_], Array]:
     """Return truth as bool and scores as float64, both `(n, n_labels)`.
 
-    Parameters
-    ----------
-    y_true : array_like of 0 and 1, shape (n, n_labels)
-        Truth.
-    y_score : array_like, shape (n, n_labels)
-        Finite scores; the higher, the more likely.
-    label_names : sequence of str, optional
-        Named in errors; column numbers otherwise.
-    probabilities : bool
-        Whether scores must lie in 0 to 1.
+    Scores must be finite, and where they are `probabilities` lie in 0 to 1. Labels are named in errors by
+    `label_names`, or by column numbers.
 
     Raises
     ------

@@ -18,24 +18,9 @@ from ecgkit.evaluation.resampling import resample_patients
 def auroc(y_true: Any, y_score: Any, weights: Any = None) -> Array:
     """Area under the ROC curve of each label: the chance that a positive scores above a negative, ties half.
 
-    Parameters
-    ----------
-    y_true : array_like of 0 and 1, shape (n, n_labels)
-        Truth.
-    y_score : array_like, shape (n, n_labels)
-        Scores; only their order matters.
-    weights : array_like, shape (n, n_boot), optional
-        How often each ECG counts in each resample.
-
-    Returns
-    -------
-    ndarray, shape (n_labels,), or (n_boot, n_labels) with weights
-        nan where a label has one class only. Equal to scikit-learn's `roc_auc_score` with `sample_weight`.
-
-    Notes
-    -----
     The Mann-Whitney statistic (Hanley & McNeil 1982): each positive is worth the mean of the weight of negatives
-    strictly below it and at or below it.
+    strictly below it and at or below it. nan where a label has one class only. Equal to scikit-learn's
+    `roc_auc_score` with `sample_weight`.
     """
     return _per_label(_auroc, y_true, y_score, weights)
 
@@ -43,8 +28,8 @@ def auroc(y_true: Any, y_score: Any, weights: Any = None) -> Array:
 def average_precision(y_true: Any, y_score: Any, weights: Any = None) -> Array:
     """Average precision of each label: precision at every threshold, weighted by the recall gained there.
 
-    Not interpolated, and tied scores are one threshold. Parameters and shapes as in `auroc`; nan where a label has one
-    class only. Equal to scikit-learn's `average_precision_score` with `sample_weight`.
+    Not interpolated, and tied scores are one threshold; nan where a label has one class only. Equal to scikit-learn's
+    `average_precision_score` with `sample_weight`.
     """
     return _per_label(_average_precision, y_true, y_score, weights)
 
@@ -94,12 +79,7 @@ def _running(w: Array) -> Array:
 def roc_curve(y_true: Any, y_score: Any, weights: Any = None) -> list[tuple[Array, Array]]:
     """False and true positive rates of each label at every distinct score, from (0, 0) to (1, 1).
 
-    Parameters
-    ----------
-    y_true, y_score : array_like, shape (n, n_labels)
-        Truth and scores.
-    weights : array_like, shape (n, 1), optional
-        How often each ECG counts.
+    `weights` have the shape (n, 1).
 
     Returns
     -------
@@ -128,14 +108,12 @@ def roc_band(y_true: Any, y_score: Any, patient_id: Any, fpr: Array, *, n_boot: 
 
     Parameters
     ----------
-    y_true, y_score : array_like, shape (n, n_labels)
-        Truth and scores.
-    patient_id : array_like, shape (n,)
-        Whose ECG each row is.
+    y_true, y_score, patient_id, n_boot, seed
+        As the package describes them.
     fpr : ndarray, shape (n_points,)
         False positive rates at which the band is wanted.
-    n_boot, seed, level
-        Resamples, their seed, and the share of them that the band holds.
+    level : float
+        Share of the resamples that the band holds.
 
     Returns
     -------

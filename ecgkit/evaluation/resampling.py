@@ -71,18 +71,10 @@ def bootstrap(metric: Metric, y_true: Any, y_score: Any, patient_id: Any, *, n_b
     metric : callable
         `auroc`, `average_precision`, `brier`, `ece`, ``functools.partial(f1, thresholds=...)``, or any function that
         takes weights as they do.
-    y_true, y_score : array_like, shape (n, n_labels)
-        Truth and scores.
-    patient_id : array_like, shape (n,)
-        Whose ECG each row is.
-    n_boot : int
-        Number of resamples.
+    y_true, y_score, patient_id, n_boot
+        As the package describes them.
     seed : int
         The same seed and patients give the same resamples, whatever the metric and the scores.
-
-    Returns
-    -------
-    Bootstrap
 
     Raises
     ------

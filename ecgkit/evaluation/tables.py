@@ -9,9 +9,8 @@ import numpy as np
 import pandas as pd
 
 from ecgkit.errors import EcgkitError
-from ecgkit.evaluation.calibration import brier, ece
 from ecgkit.evaluation.checks import check
-from ecgkit.evaluation.decisions import f1
+from ecgkit.evaluation.probabilities import brier, ece, f1
 from ecgkit.evaluation.ranking import auroc, average_precision
 from ecgkit.evaluation.resampling import Bootstrap, Metric, bootstrap, macro, paired_p
 
@@ -24,18 +23,11 @@ def score_table(y_true: Any, y_score: Any, label_names: Sequence[str], patient_i
 
     Parameters
     ----------
-    y_true : array_like of 0 and 1, shape (n, n_labels)
-        Truth.
-    y_score : array_like, shape (n, n_labels)
-        Probabilities.
+    y_true, y_score, patient_id, n_boot, seed
+        As the package describes them; scores are probabilities.
     label_names : sequence of str
-        One per label.
-    patient_id : array_like, shape (n,)
-        Whose ECG each row is; intervals are over patients.
     thresholds : float or array_like, shape (n_labels,), optional
         For `f1`, chosen on validation ECGs; without them that column is nan.
-    n_boot, seed : int
-        Number of resamples and their seed.
 
     Returns
     -------
@@ -63,14 +55,10 @@ def paired_difference(y_true: Any, score_a: Any, score_b: Any, patient_id: Any, 
     ----------
     y_true, score_a, score_b : array_like, shape (n, n_labels)
         Truth, and the scores of either classifier.
-    patient_id : array_like, shape (n,)
-        Whose ECG each row is.
-    label_names : sequence of str
-        One per label.
+    patient_id, label_names, n_boot, seed
+        As for `score_table`.
     metric : callable
         As `bootstrap` takes it.
-    n_boot, seed : int
-        Number of resamples and their seed.
 
     Returns
     -------
