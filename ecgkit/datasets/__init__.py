@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Any
 
 from ecgkit.datasets.base import ECGDataset, from_arrays, join
-from ecgkit.datasets.subsets import label_subsets, subset_of
+from ecgkit.datasets.splits import label_subsets, subset_of
 from ecgkit.errors import EcgkitError
 
 #: Name of each source and what it is.

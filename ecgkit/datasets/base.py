@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -178,6 +178,12 @@ class ECGDataset:
         for start in range(0, len(self), 1024):
             digest.update(self.batch(slice(start, start + 1024)).tobytes())
         return digest.hexdigest()[:16]
+
+
+def multi_hot(sets: Sequence[Collection[Any]], names: Sequence[Any]) -> NDArray[np.uint8]:
+    """Labels `(n, n_labels)`: 1 where the set of an ECG holds the name of a label."""
+    found = [[name in present for name in names] for present in sets]
+    return np.array(found, dtype=np.uint8).reshape(len(sets), len(names))
 
 
 def from_arrays(signals: NDArray[Any], labels: NDArray[Any], label_names: Sequence[str], fs: float, *,

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ecgkit.datasets.base import ECGDataset
+from ecgkit.datasets.base import ECGDataset, multi_hot
 from ecgkit.datasets.reader import find_records, read_record
 from ecgkit.datasets.splits import assign_folds
 from ecgkit.datasets.store import Source, check_on_error, open_store
@@ -35,10 +35,8 @@ def load(root: str | Path, *, labels: str | Sequence[str] = "all", fs: float = 5
         Sampling rate in Hz; other records are resampled.
     seconds : float
         The first so many seconds are kept. A shorter record is left out, never padded.
-    on_error : {"exclude", "raise"}
-        Whether records that cannot be used are left out (and listed in `excluded`) or raised.
-    cache, processes
-        See `ecgkit.datasets.store.open_store`.
+    on_error, cache, processes
+        See `ecgkit.datasets.ptbxl.load`.
 
     Returns
     -------
@@ -61,9 +59,9 @@ def load(root: str | Path, *, labels: str | Sequence[str] = "all", fs: float = 5
                     partial(_read, fs, seconds), round(seconds * fs), {"fs": fs, "seconds": seconds})
     store = open_store(source, cache=cache, processes=processes)
     records = _records(root, names, store.facts)
-    multi_hot, label_names = _labels(records["dx"], labels)
-    records["strat_fold"] = assign_folds(records["patient_id"].to_numpy(), multi_hot)
-    return store.dataset(records, multi_hot, label_names, fs=float(fs), name=f"{root.resolve().name} (Challenge)",
+    codes, label_names = _labels(records["dx"], labels)
+    records["strat_fold"] = assign_folds(records["patient_id"].to_numpy(), codes)
+    return store.dataset(records, codes, label_names, fs=float(fs), name=f"{root.resolve().name} (Challenge)",
                          on_error=on_error)
 
 
@@ -112,8 +110,8 @@ def _labels(dx: pd.Series[str], labels: str | Sequence[str]) -> tuple[NDArray[np
         raise EcgkitError(f"labels={labels!r}: give 'all', 'scored' or a list of codes, abbreviations or names")
     else:
         wanted = [_code(label) for label in labels]
-    multi_hot = np.array([[code in codes for code in wanted] for codes in found], dtype=np.uint8)
-    return multi_hot.reshape(len(found), len(wanted)), [_name(code) for code in wanted]
+    names = snomed()["name"]
+    return multi_hot(found, wanted), [str(names.get(code, code)) for code in wanted]
 
 
 def _code(label: str) -> str:
@@ -126,8 +124,3 @@ def _code(label: str) -> str:
         return label
     raise EcgkitError(f"no SNOMED-CT code for the label {label!r}; give its number, or see "
                       "ecgkit.datasets.challenge.snomed()")
-
-
-def _name(code: str) -> str:
-    table = snomed()
-    return str(table["name"].get(code, code))

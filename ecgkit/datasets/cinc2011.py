@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ecgkit.datasets.base import ECGDataset
+from ecgkit.datasets.store import read_table
 from ecgkit.errors import EcgkitError
 from ecgkit.leads import LEADS, N_LEADS, resample
 
@@ -65,15 +66,8 @@ def load(root: str | Path, *, fs: float = STORED_FS, quality: str = "acceptable"
 
 
 def _table(path: Path) -> pd.DataFrame:
-    try:
-        table = pd.read_csv(path, dtype=str)
-    except FileNotFoundError:
-        raise EcgkitError(f"{path.parent}: no {path.name} here; give root= the folder of {NAME}") from None
-    except (OSError, ValueError) as error:
-        raise EcgkitError(f"{path}: cannot be read as CSV ({' '.join(str(error).split())[:120]})") from None
-    lacking = [name for name in ("record", "quality") if name not in table]
-    if lacking:
-        raise EcgkitError(f"{path}: lacks the column {lacking[0]!r}")
+    table = read_table(path, f"{path.parent}: no {path.name} here; give root= the folder of {NAME}",
+                       ("record", "quality"), dtype=str)
     unknown = table.loc[~table["quality"].isin(QUALITIES), "quality"]
     if len(unknown):
         raise EcgkitError(f"{path}: {unknown.iloc[0]!r} is no quality; known are {', '.join(QUALITIES)}")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache as remember
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from numpy.typing import NDArray
 from ecgkit.datasets.base import ECGDataset
 from ecgkit.datasets.reader import check_not_flat, cut, inside, read_record, record_base
 from ecgkit.datasets.splits import assign_folds
-from ecgkit.datasets.store import Source, check_on_error, open_store
+from ecgkit.datasets.store import Source, check_on_error, open_store, read_table
 from ecgkit.errors import EcgkitError, RecordError
 from ecgkit.leads import LEADS, canonical, standardise
 
@@ -53,10 +55,8 @@ def load(root: str | Path, table: str | Path, *, labels: Sequence[str] | None = 
     seconds : float, optional
         Keep the first so many seconds; shorter records are left out. By default the length of the first record, which
         all others must have.
-    on_error : {"exclude", "raise"}
-        Whether records that cannot be used are left out (and listed in `excluded`) or raised.
-    cache, processes
-        See `ecgkit.datasets.store.open_store`.
+    on_error, cache, processes
+        See `ecgkit.datasets.ptbxl.load`.
 
     Returns
     -------
@@ -74,42 +74,50 @@ def load(root: str | Path, table: str | Path, *, labels: Sequence[str] | None = 
     records = _table(path)
     multi_hot, label_names = _labels(records, labels, path)
     names = records["record"].tolist()
-    read = partial(_read, fs, file_fs or fs, units, tuple(lead_names), seconds)
-    sig_len, rate = _first(read, root, names)
+    files = _Files(fs, file_fs or fs, units, tuple(lead_names), seconds)
+    sig_len, rate = _first(files, root, names)
     options = {"fs": rate, "file_fs": file_fs, "units": units, "lead_names": list(lead_names), "seconds": seconds,
                "table": os.path.realpath(path)}
-    read = partial(_read, rate, file_fs or fs, units, tuple(lead_names), seconds)
-    source = Source("folder", root, names, _files(root, names), partial(_signal, read), sig_len, options)
+    source = Source("folder", root, names, _listed(root, names), partial(_signal, replace(files, fs=rate)), sig_len,
+                    options)
     store = open_store(source, cache=cache, processes=processes)
     if "strat_fold" not in records:
         records["strat_fold"] = assign_folds(records["patient_id"].to_numpy(), multi_hot)
     return store.dataset(records, multi_hot, label_names, fs=rate, name=root.resolve().name, on_error=on_error)
 
 
-def _read(fs: float | None, file_fs: float | None, units: str, lead_names: tuple[str, ...], seconds: float | None,
-          root: Path, record: str) -> tuple[NDArray[np.float32], float]:
-    """Read one file of any of the three kinds: signal `(12, sig_len)` and its sampling rate in Hz."""
-    path = inside(root, record, record)
-    if path.suffix.lower() not in (".npy", ".csv"):
-        return read_record(path, fs, seconds=seconds, root=root, record=record)[:2]
-    if file_fs is None:
-        raise RecordError(record, "NumPy and CSV files do not say their sampling rate; give fs= or file_fs= in Hz")
-    if not path.is_file():
-        raise RecordError(record, f"has no {path.suffix} file")
-    rows, names = _numpy(path, lead_names, record) if path.suffix.lower() == ".npy" else _csv(path, record)
-    if seconds is not None:
-        rows = cut(rows, file_fs, seconds, record)
-    target = fs or file_fs
-    signal = standardise(rows, names, fs=file_fs, target_fs=target, units=units, record=record)
-    if seconds is not None:
-        signal = signal[:, :round(seconds * target)]
-    check_not_flat(signal, record)
-    return signal, target
+@dataclass(frozen=True)
+class _Files:
+    """How files are read; the options of `load`."""
+
+    fs: float | None
+    file_fs: float | None
+    units: str
+    lead_names: tuple[str, ...]
+    seconds: float | None
+
+    def read(self, root: Path, record: str) -> tuple[NDArray[np.float32], float]:
+        """Read one file of any of the three kinds: signal `(12, sig_len)` and its sampling rate in Hz."""
+        path, seconds = inside(root, record, record), self.seconds
+        if path.suffix.lower() not in (".npy", ".csv"):
+            return read_record(path, self.fs, seconds=seconds, root=root, record=record)[:2]
+        if self.file_fs is None:
+            raise RecordError(record, "NumPy and CSV files do not say their sampling rate; give fs= or file_fs= in Hz")
+        if not path.is_file():
+            raise RecordError(record, f"has no {path.suffix} file")
+        rows, names = _numpy(path, self.lead_names, record) if path.suffix.lower() == ".npy" else _csv(path, record)
+        if seconds is not None:
+            rows = cut(rows, self.file_fs, seconds, record)
+        target = self.fs or self.file_fs
+        signal = standardise(rows, names, fs=self.file_fs, target_fs=target, units=self.units, record=record)
+        if seconds is not None:
+            signal = signal[:, :round(seconds * target)]
+        check_not_flat(signal, record)
+        return signal, target
 
 
-def _signal(read: partial[tuple[NDArray[np.float32], float]], root: Path,
-            record: str) -> tuple[NDArray[np.float32], dict[str, str]]:
-    return read(root, record)[0], {}
+def _signal(files: _Files, root: Path, record: str) -> tuple[NDArray[np.float32], dict[str, str]]:
+    return files.read(root, record)[0], {}
 
 
 def _numpy(path: Path, lead_names: tuple[str, ...], record: str) -> tuple[NDArray[np.float64], tuple[str, ...]]:
@@ -138,49 +146,40 @@ def _csv(path: Path, record: str) -> tuple[NDArray[np.float64], list[str]]:
     return table.to_numpy().T, [str(name) for name in table.columns]
 
 
-def _first(read: partial[tuple[NDArray[np.float32], float]], root: Path, names: Sequence[str]) -> tuple[int, float]:
+def _first(files: _Files, root: Path, names: Sequence[str]) -> tuple[int, float]:
     """Length and rate of the first record that can be read; they become those of the dataset."""
     first: RecordError | None = None
     for name in names:
         try:
-            signal, rate = read(root, name)
+            signal, rate = files.read(root, name)
             return signal.shape[1], float(rate)
         except RecordError as error:
             first = first or error
     raise EcgkitError(f"{root}: none of {len(names):,} records can be used; the first: {first}")
 
 
-def _files(root: Path, names: Sequence[str]) -> list[list[str]]:
+def _listed(root: Path, names: Sequence[str]) -> list[list[str]]:
     """Files of each record: the file itself, or all that share a WFDB header's name; the header must be there."""
-    listings: dict[Path, dict[str, list[str]]] = {}
-    files = []
-    for name in names:
-        if name.lower().endswith((".npy", ".csv")):
-            files.append([name])
-            continue
-        base = record_base(name)
-        if base.parent not in listings:
-            listings[base.parent] = _by_stem(root / base.parent)
-        found = listings[base.parent].get(base.name, [])
-        files.append([str(base) + ".hea", *(str(base.parent / file) for file in found if not file.endswith(".hea"))])
-    return files
-
-
-def _by_stem(folder: Path) -> dict[str, list[str]]:
-    stems: dict[str, list[str]] = {}
-    if folder.is_dir():
-        for name in sorted(os.listdir(folder)):
+    @remember
+    def by_stem(folder: Path) -> dict[str, list[str]]:
+        stems: dict[str, list[str]] = {}
+        for name in sorted(os.listdir(root / folder)) if (root / folder).is_dir() else ():
             stems.setdefault(Path(name).stem, []).append(name)
-    return stems
+        return stems
+
+    def files(name: str) -> list[str]:
+        if name.lower().endswith((".npy", ".csv")):
+            return [name]
+        base = record_base(name)
+        found = by_stem(base.parent).get(base.name, [])
+        return [str(base) + ".hea", *(str(base.parent / file) for file in found if not file.endswith(".hea"))]
+
+    return [files(name) for name in names]
 
 
 def _table(path: Path) -> pd.DataFrame:
-    try:
-        table = pd.read_csv(path, dtype={"record": str}, skipinitialspace=True)
-    except FileNotFoundError:
-        raise EcgkitError(f"{path}: no such file; give table= a CSV with a column `record`") from None
-    except (OSError, ValueError) as error:
-        raise EcgkitError(f"{path}: cannot be read as CSV ({' '.join(str(error).split())[:120]})") from None
+    table = read_table(path, f"{path}: no such file; give table= a CSV with a column `record`", dtype={"record": str},
+                       skipinitialspace=True)
     if "record" not in table:
         raise EcgkitError(f"{path}: lacks the column record, which names each ECG's file; it has "
                           f"{', '.join(map(str, table.columns))}")
@@ -196,10 +195,11 @@ def _table(path: Path) -> pd.DataFrame:
     elif table["patient_id"].isna().any():
         record = table["record"][table["patient_id"].isna()].iloc[0]
         raise EcgkitError(f"{path}: record {record} has no patient_id; fill it, or leave the whole column out")
-    if "strat_fold" in table and not table["strat_fold"].isin(range(1, 11)).all():
-        record = table["record"][~table["strat_fold"].isin(range(1, 11))].iloc[0]
-        raise EcgkitError(f"{path}: the strat_fold of record {record} is not a whole number from 1 to 10")
     if "strat_fold" in table:
+        wrong = ~table["strat_fold"].isin(range(1, 11))
+        if wrong.any():
+            record = table["record"][wrong].iloc[0]
+            raise EcgkitError(f"{path}: the strat_fold of record {record} is not a whole number from 1 to 10")
         table["strat_fold"] = table["strat_fold"].astype("int64")
     return table
 

@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ecgkit.datasets.base import ECGDataset
+from ecgkit.datasets.base import ECGDataset, multi_hot
 from ecgkit.datasets.reader import find_records, inside, read_record
 from ecgkit.datasets.splits import assign_folds, patient_order
-from ecgkit.datasets.store import Source, check_on_error, open_store
+from ecgkit.datasets.store import Source, check_on_error, open_store, read_table
 from ecgkit.errors import EcgkitError, RecordError
 from ecgkit.leads import LEADS
 from ecgkit.simulator.waves import MARKS, WAVES, Waves
@@ -152,16 +152,8 @@ def _read(fs: float, root: Path, record: str) -> tuple[NDArray[np.float32], dict
 
 
 def _table(root: Path) -> pd.DataFrame:
-    path = root / "ludb.csv"
-    try:
-        table = pd.read_csv(path, dtype=str)
-    except FileNotFoundError:
-        raise EcgkitError(f"{root}: no ludb.csv here; give root= the folder of LUDB") from None
-    except (OSError, ValueError) as error:
-        raise EcgkitError(f"{path}: cannot be read as CSV ({' '.join(str(error).split())[:120]})") from None
-    lacking = [name for name in ("ID", "Sex", "Age", *TASKS["all"]) if name not in table]
-    if lacking:
-        raise EcgkitError(f"{path}: lacks the column {lacking[0]!r}; is this LUDB's file?")
+    table = read_table(root / "ludb.csv", f"{root}: no ludb.csv here; give root= the folder of LUDB",
+                       ("ID", "Sex", "Age", *TASKS["all"]), "lacks the column {!r}; is this LUDB's file?", dtype=str)
     return table.set_index(table["ID"].str.strip())
 
 
@@ -184,8 +176,7 @@ def _labels(rows: pd.DataFrame, columns: tuple[str, ...]) -> tuple[NDArray[np.ui
     found = [{(column, _label(column, line)) for column in columns for line in _lines(row[column])}
              for _, row in rows.iterrows()]
     names = sorted(set().union(*found), key=lambda item: (columns.index(item[0]), item[1]))
-    labels = np.array([[name in row for name in names] for row in found], dtype=np.uint8).reshape(len(rows), len(names))
-    return labels, [name for _, name in names]
+    return multi_hot(found, names), [name for _, name in names]
 
 
 def _label(column: str, line: str) -> str:
@@ -236,23 +227,13 @@ class Truth:
 
 
 def consensus(boundaries: pd.DataFrame) -> Consensus:
-    """Join the leads' annotations of one record.
+    """Join the leads' annotations of one record; waves count where at least half of the leads are annotated.
 
     Parameters
     ----------
     boundaries : DataFrame
         As `ecgkit.datasets.ludb.boundaries` gives it; of one lead only (``table[table["lead"] == "II"]``), what is
-        returned is that lead's own annotation.
-
-    Returns
-    -------
-    Consensus
-        Waves count where at least half of the leads are annotated.
-
-    Raises
-    ------
-    EcgkitError
-        Where the table has no wave.
+        returned is that lead's own annotation. Without a wave it raises `EcgkitError`.
     """
     if boundaries.empty:
         raise EcgkitError("no wave is annotated, so there is nothing to join; give the boundaries of one record")
@@ -268,19 +249,9 @@ def consensus(boundaries: pd.DataFrame) -> Consensus:
 
 
 def truth(root: str | Path, records: Sequence[str]) -> Truth:
-    """Boundaries of some records of LUDB, over their leads.
+    """Boundaries of some records of a folder of LUDB (``"data/1"``), over their leads.
 
-    Parameters
-    ----------
-    root : path
-        Folder of LUDB.
-    records : sequence of str
-        Records as `ecgkit.datasets.ludb.load` names them: ``"data/1"``.
-
-    Returns
-    -------
-    Truth
-        Beats are not judged: `kind` is 0 for every QRS and -1 for rows without one.
+    Beats are not judged: `kind` is 0 for every QRS and -1 for rows without one.
     """
     found = [consensus(boundaries(root, record)) for record in records]
     n_beats = max((len(one.ms) for one in found), default=0)
@@ -297,17 +268,8 @@ def truth(root: str | Path, records: Sequence[str]) -> Truth:
 def halves(root: str | Path, *, seed: int = 0) -> tuple[list[str], list[str]]:
     """Split the records that a folder of LUDB holds into two halves with the same share of each rhythm.
 
-    Parameters
-    ----------
-    root : path
-        Folder of LUDB.
-    seed : int
-        The same seed and folder give the same halves.
-
-    Returns
-    -------
-    tuning, testing : list of str
-        Records: to train and choose on, and to report on. Each patient has one record.
+    The first is to train and choose on, the second to report on; each patient has one record. The same seed and folder
+    give the same halves.
     """
     data = load(root, task="rhythm")
     records = data.records["record"].to_numpy()

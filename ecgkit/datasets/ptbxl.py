@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ecgkit.datasets.base import ECGDataset
+from ecgkit.datasets.base import ECGDataset, multi_hot
 from ecgkit.datasets.reader import read_record
-from ecgkit.datasets.store import Source, check_on_error, open_store
+from ecgkit.datasets.store import Source, check_on_error, open_store, read_table
 from ecgkit.errors import EcgkitError, RecordError
 
 #: Records in PTB-XL 1.0.3; a folder with fewer is a sample and is called so.
@@ -33,6 +33,10 @@ TASKS: dict[str, tuple[str | None, str | None]] = {
     "all": (None, None),
 }
 _FILENAME = {100: "filename_lr", 500: "filename_hr"}
+_COLUMNS = {
+    "ptbxl_database.csv": sorted({"patient_id", "scp_codes", "strat_fold", *_FILENAME.values()}),
+    "scp_statements.csv": ("diagnostic", "diagnostic_class", "diagnostic_subclass", "form", "rhythm"),
+}
 _OLDEST = 90.0
 
 
@@ -96,14 +100,10 @@ def load(root: str | Path, *, task: str = "superclass", fs: int = 100, keep_unla
 
 def read_tables(root: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Read ``ptbxl_database.csv`` and ``scp_statements.csv`` (indexed by SCP code)."""
-    database, statements = (_read_csv(root, name) for name in ("ptbxl_database.csv", "scp_statements.csv"))
-    wanted = {"patient_id", "scp_codes", "strat_fold", *_FILENAME.values()}
-    for table, name, columns in ((database, "ptbxl_database.csv", wanted),
-                                 (statements, "scp_statements.csv", {"diagnostic", "form", "rhythm",
-                                                                     "diagnostic_class", "diagnostic_subclass"})):
-        lacking = sorted(columns - set(table.columns))
-        if lacking:
-            raise EcgkitError(f"{root / name}: lacks the column {lacking[0]}; is this PTB-XL's file?")
+    database, statements = (
+        read_table(root / name, f"{root}: no {name} here; give root= the folder of PTB-XL "
+                   "(fetch it with `ecgkit data download ptbxl`)", columns,
+                   "lacks the column {}; is this PTB-XL's file?") for name, columns in _COLUMNS.items())
     if not len(database):
         raise EcgkitError(f"{root / 'ptbxl_database.csv'}: has no rows")
     return database, statements.set_index(statements.columns[0])
@@ -111,7 +111,7 @@ def read_tables(root: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def task_labels(scp_codes: pd.Series[Any], statements: pd.DataFrame,
                 task: str) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
-    """Multi-hot labels of a task.
+    """Multi-hot labels `(n, n_labels)` of a task, and their names.
 
     Parameters
     ----------
@@ -120,27 +120,16 @@ def task_labels(scp_codes: pd.Series[Any], statements: pd.DataFrame,
     statements : DataFrame
         ``scp_statements.csv``, indexed by code.
     task : str
-        A key of `TASKS`.
-
-    Returns
-    -------
-    labels : ndarray of uint8, shape (n, n_labels)
-        One row per record.
-    names : tuple of str
-        The labels that occur, in alphabetical order (superclasses: in the order of `SUPERCLASSES`).
+        A key of `TASKS`. Labels are those that occur, in alphabetical order (superclasses: that of `SUPERCLASSES`).
     """
     flag, column = TASKS[task]
     chosen = statements if flag is None else statements[statements[flag] == 1]
     target = chosen[column].dropna() if column else pd.Series(chosen.index, index=chosen.index)
     of_code = target.to_dict()
     sets = [{of_code[code] for code in codes if code in of_code} for codes in scp_codes]
-    present = set().union(*sets) if sets else set()
+    present = set().union(*sets)
     names = [name for name in SUPERCLASSES if name in present] if task == "superclass" else sorted(present)
-    position = {name: k for k, name in enumerate(names)}
-    labels = np.zeros((len(sets), len(names)), dtype=np.uint8)
-    for row, found in zip(labels, sets, strict=True):
-        row[[position[name] for name in found]] = 1
-    return labels, tuple(names)
+    return multi_hot(sets, names), tuple(names)
 
 
 def _read(fs: int, root: Path, record: str) -> tuple[NDArray[np.float32], dict[str, str]]:
@@ -182,13 +171,3 @@ def _literal(text: str) -> object:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         return None
-
-
-def _read_csv(root: Path, name: str) -> pd.DataFrame:
-    try:
-        return pd.read_csv(root / name)
-    except FileNotFoundError:
-        raise EcgkitError(f"{root}: no {name} here; give root= the folder of PTB-XL "
-                          "(fetch it with `ecgkit data download ptbxl`)") from None
-    except (OSError, ValueError) as error:
-        raise EcgkitError(f"{root / name}: cannot be read as CSV ({' '.join(str(error).split())[:120]})") from None

@@ -35,6 +35,23 @@ _ABANDONED_AFTER = 24 * 3600.0  # seconds after which an unfinished build is tak
 
 #: Reads one record: ``read(root, record)`` gives a signal `(12, sig_len)` and what else the record says.
 Read = Callable[[Path, str], tuple[NDArray[np.float32], Mapping[str, str]]]
+#: By row of the store: why records failed, and what others said.
+Outcome = tuple[list[tuple[int, str]], list[tuple[int, Mapping[str, str]]]]
+
+
+def read_table(path: Path, missing: str, columns: Iterable[str] = (), lacks: str = "lacks the column {!r}",
+               **options: Any) -> pd.DataFrame:
+    """Read a source's CSV with the options of pandas; say `missing` where there is none, `lacks` of a column."""
+    try:
+        table = pd.read_csv(path, **options)
+    except FileNotFoundError:
+        raise EcgkitError(missing) from None
+    except (OSError, ValueError) as error:
+        raise EcgkitError(f"{path}: cannot be read as CSV ({' '.join(str(error).split())[:120]})") from None
+    lacking = [name for name in columns if name not in table]
+    if lacking:
+        raise EcgkitError(f"{path}: {lacks.format(lacking[0])}")
+    return table
 
 
 @dataclass(frozen=True)
@@ -86,12 +103,7 @@ class Store:
                 on_error: str) -> ECGDataset:
         """Join the signals with the records' rows and labels (in the order of the source).
 
-        Raises
-        ------
-        RecordError
-            The first failure, where `on_error` is ``"raise"``.
-        EcgkitError
-            Where no record can be used.
+        With `on_error` ``"raise"`` the first failure is raised; where no record can be used, an `EcgkitError` is.
         """
         if self.failures and on_error == "raise":
             raise self.failures[0]
@@ -140,19 +152,9 @@ def open_store(source: Source, *, cache: str | Path | None = None, processes: in
     source : Source
         What to read.
     cache : path, optional
-        Folder of all stores; see `cache_folder`.
+        Folder of all stores, where what is read is kept; see `cache_folder`. It must be writable.
     processes : int, optional
         How many processes read; by default one below 1,000 records and one per core above.
-
-    Returns
-    -------
-    Store
-        Signals memory-mapped: opening does not read them.
-
-    Raises
-    ------
-    EcgkitError
-        Where the store cannot be written.
     """
     digest, missing = _fingerprint(source)
     present = [k for k in range(len(source.records)) if k not in missing]
@@ -242,7 +244,8 @@ def _build(home: Path, digest: str, source: Source, present: Sequence[int], proc
 
 
 def _fill(path: Path, start: int, source: Source, present: Sequence[int],
-          processes: int | None) -> tuple[list[tuple[int, str]], list[tuple[int, Mapping[str, str]]]]:
+          processes: int | None) -> Outcome:
+    """Read all records, in processes where that is worth while; by row, why records failed and what they said."""
     work = [(row, source.records[k]) for row, k in enumerate(present)]
     blocks = [work[k:k + _BLOCK] for k in range(0, len(work), _BLOCK)]
     processes = processes or ((os.cpu_count() or 1) if len(work) >= _WORTH_A_POOL else 1)
@@ -264,7 +267,7 @@ def _fill(path: Path, start: int, source: Source, present: Sequence[int],
 
 
 def _read_block(block: Sequence[tuple[int, str]], path: Path, start: int, root: Path, read: Read,
-                sig_len: int) -> tuple[list[tuple[int, str]], list[tuple[int, Mapping[str, str]]]]:
+                sig_len: int) -> Outcome:
     """Read some records and write each at its place in the store's file."""
     failures: list[tuple[int, str]] = []
     facts: list[tuple[int, Mapping[str, str]]] = []

@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ecgkit.datasets.base import ECGDataset
-from ecgkit.datasets.subsets import FRACTIONS
+from ecgkit.datasets.splits import FRACTIONS
 from ecgkit.errors import EcgkitError
 from ecgkit.evaluation import auroc, macro
 from ecgkit.models.windowed import Classifier, Embedder
