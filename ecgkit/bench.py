@@ -25,10 +25,8 @@ from ecgkit.models import Classifier, Embedder, build_encoder
 from ecgkit.physiology import delineate, measure
 from ecgkit.progress import track
 from ecgkit.simulator import Cohort
-from ecgkit.training.batches import Recordings
-from ecgkit.training.learners import Heads
 from ecgkit.training.methods import utah
-from ecgkit.training.views import ViewSettings
+from ecgkit.training.views import PretrainSettings, Recordings
 from ecgkit.transforms import Perturb, random_crop
 
 PTB_XL_IN_TWO_MINUTES = 21_799 / 120
@@ -142,9 +140,9 @@ def contrast(n: int = 256, d: int = 128) -> list[Row]:
 def pretraining(batch: int = 128) -> list[Row]:
     """What drawing and augmenting the views costs of a step of `utah`."""
     data = from_arrays(Cohort(seed=0).signals(range(batch)), np.empty((batch, 0)), (), 100.0)
-    source, method, settings = Recordings(data), utah(), ViewSettings(250, 100.0, utah().augment)
+    source, method, settings = Recordings(data), utah(), PretrainSettings(augment=utah().augment)
     generator, items = torch.Generator().manual_seed(0), torch.arange(batch)
-    learner = method.learner(Embedder(build_encoder(method.encoder), fs=100.0, crop_len=250), Heads())
+    learner = method.learner(Embedder(build_encoder(method.encoder), fs=100.0, crop_len=250), settings, 1)
 
     def prepare() -> torch.Tensor:
         return method.views(source(items, generator), settings, generator)

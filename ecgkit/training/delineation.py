@@ -21,6 +21,7 @@ from ecgkit.simulator.rhythm import NORMAL
 from ecgkit.simulator.waves import Waves
 from ecgkit.training.checkpoint import Run, seeded
 from ecgkit.training.loop import Schedule, fit
+from ecgkit.training.views import NUMBERS
 from ecgkit.transforms import add_emg, mask_leads, scale_gain, transform_vcg
 
 
@@ -59,8 +60,6 @@ def tuning_half(root: str | Path, fs: float) -> Annotated:
     return Annotated(resample(data.batch(rows), data.fs, fs), truth.waves, truth.span)
 
 
-#: ECGs are numbers below this one; a number comes up twice once in billions.
-_NUMBERS = 1 << 40
 #: Noise of the simulated ECGs, as factors of the usual; each batch has one.
 NOISE = (0.5, 1.0, 2.0, 4.0)
 #: Half of the batches lose what a recording at 100 Hz does not have.
@@ -108,12 +107,8 @@ def train_delineator(annotated: Annotated | None = None, *, settings: Delineatio
     annotated : Annotated, optional
         Recordings to learn from beside the simulator.
     settings : DelineationSettings, optional
-    seed : int
-        Of the patients, the weights and the batches.
-    checkpoints : path, optional
-        Folder in which an interrupted run is found again.
-    device : str
-        `cpu` or `cuda`.
+    seed, checkpoints, device
+        See `ecgkit.training.Run`; the seed is also of the patients.
 
     Returns
     -------
@@ -188,7 +183,7 @@ def _rare(cohort: Cohort, n: int) -> list[NDArray[np.int64]]:
 
 def _simulated(cohort: Cohort, n: int, rare: list[NDArray[np.int64]],
                generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    ids = torch.randint(_NUMBERS, (n,), generator=generator).numpy()
+    ids = torch.randint(NUMBERS, (n,), generator=generator).numpy()
     n_each = round(RARE_SHARE * n)
     for k, numbers in enumerate(rare):
         ids[k * n_each:(k + 1) * n_each] = numbers[torch.randint(len(numbers), (n_each,), generator=generator).numpy()]

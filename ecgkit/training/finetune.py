@@ -15,12 +15,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ecgkit.datasets.base import ECGDataset
 from ecgkit.errors import EcgkitError
-from ecgkit.evaluation import auroc, macro
 from ecgkit.models.windowed import Classifier, Embedder
 from ecgkit.training.checkpoint import Run
 from ecgkit.training.loop import fit
 from ecgkit.training.probe import STRENGTHS, STRETCH, LinearProbe, fixed_steps, linear_probe
-from ecgkit.transforms import Perturb, random_crop
+from ecgkit.training.supervised import watch, windows
+from ecgkit.transforms import Perturb
 
 #: The encoder's parameters are cut into so many parts by depth, each with one learning rate.
 N_DEPTHS = 5
@@ -96,14 +96,10 @@ def finetune(embedder: Embedder, train: ECGDataset, *, validation: ECGDataset | 
     validation : ECGDataset, optional
         Watched, never trained on; the model after the last step is given whatever it scores.
     settings : FinetuneSettings, optional
-    seed : int
-        Of the folds of stage 1, the batches, the windows and the dropout.
     probe : LinearProbe, optional
         Stage 1, where it is done already: such as with the mean and spread of all training ECGs, labelled or not.
-    checkpoints : path, optional
-        Folder in which an interrupted run is found again.
-    device : str
-        `cpu` or `cuda`.
+    seed, checkpoints, device
+        See `ecgkit.training.Run`; the seed is also of the folds of stage 1.
 
     Returns
     -------
@@ -119,9 +115,7 @@ def finetune(embedder: Embedder, train: ECGDataset, *, validation: ECGDataset | 
     """
     settings = settings or FinetuneSettings()
     check_fits(embedder, train)
-    if validation is not None and (validation.label_names, validation.fs) != (train.label_names, train.fs):
-        raise EcgkitError(f"{validation.name}: labels or rate differ from the training data's "
-                          f"({', '.join(train.label_names)}; {train.fs:g} Hz)")
+    validate = watch(validation, train)
     probe = probe or linear_probe(embedder.embed(train.signals), train.labels, groups=train.records["patient_id"],
                                   seed=seed, strengths=settings.strengths)
     model = classifier_of(embedder, probe, train.label_names, dropout=settings.dropout).to(device)
@@ -132,15 +126,8 @@ def finetune(embedder: Embedder, train: ECGDataset, *, validation: ECGDataset | 
         if settings.keep_statistics:
             _keep_statistics(model)
         drawn = torch.randint(len(train), (len(batch),), generator=generator)
-        x = random_crop(torch.from_numpy(train.batch(drawn.numpy())).to(device), embedder.crop_len, generator)
-        if settings.perturb:
-            x = settings.perturb(x, train.fs, generator)
+        x = windows(train, drawn, embedder.crop_len, settings.perturb, generator, device)
         return binary_cross_entropy_with_logits(model(x), labels[drawn.to(device)]) + pull(model)
-
-    def validate(model: nn.Module) -> dict[str, float]:
-        assert isinstance(model, Classifier)
-        assert validation is not None
-        return {"validation_auroc": float(macro(auroc(validation.labels, model.predict(validation.signals))))}
 
     schedule, n_items = fixed_steps(
         settings.steps_for(len(train)), batch_size=settings.batch_size, averaging=settings.averaging,
@@ -148,7 +135,7 @@ def finetune(embedder: Embedder, train: ECGDataset, *, validation: ECGDataset | 
     run = Run("fine-tuning", {"task": "finetune", "data": train, "start": model, "settings": settings}, seed,
               checkpoints, device)
     averaged, history = fit(model, loss, n_items, schedule, run, rates=learning_rates(model, settings.input_share),
-                            validate=validate if validation is not None and len(validation) else None)
+                            validate=validate)
     assert isinstance(averaged, Classifier)
     return averaged, history
 

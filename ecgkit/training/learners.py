@@ -1,10 +1,12 @@
-"""Learners: an embedder and the heads that a method of pretraining puts on it and later throws away."""
+"""Learners: an embedder and the heads that a method of pretraining puts on it and later throws away.
+
+Each is made of an embedder, the settings and the number of steps of the whole training.
+"""
 
 from __future__ import annotations
 
 import math
 from copy import deepcopy
-from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
@@ -12,28 +14,7 @@ from torch import Tensor, nn
 
 from ecgkit.errors import EcgkitError
 from ecgkit.models.windowed import Embedder
-
-
-@dataclass(frozen=True)
-class Heads:
-    """What learners need beyond the embedder.
-
-    Parameters
-    ----------
-    projection : int
-        Features of the space in which losses compare.
-    horizon : int
-        Future steps that are predicted (`Predictive`).
-    momentum : float
-        Share of itself that a target keeps in the first step (`ecgkit.training.learners`).
-    n_steps : int
-        Of the whole training.
-    """
-
-    projection: int = 128
-    horizon: int = 12
-    momentum: float = 0.99
-    n_steps: int = 1
+from ecgkit.training.views import PretrainSettings
 
 
 def mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
@@ -45,10 +26,10 @@ def mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
 class Siamese(nn.Module):
     """Every view goes through the same encoder and projector."""
 
-    def __init__(self, embedder: Embedder, heads: Heads) -> None:
+    def __init__(self, embedder: Embedder, settings: PretrainSettings, n_steps: int = 1) -> None:
         super().__init__()
         self.embedder = embedder
-        self.projector = mlp(embedder.n_features, embedder.n_features, heads.projection)
+        self.projector = mlp(embedder.n_features, embedder.n_features, settings.projection)
 
     def forward(self, views: Tensor) -> Any:
         """Map views `(n, *views, 12, crop_len)` in mV to projections `(n, *views, projection)`."""
@@ -58,18 +39,15 @@ class Siamese(nn.Module):
 class Streams(nn.Module):
     """Every lead group of every view has a projection of its own; the projector is shared.
 
-    Raises
-    ------
-    EcgkitError
-        Where the encoder has no streams.
+    EcgkitError is raised where the encoder has no streams.
     """
 
-    def __init__(self, embedder: Embedder, heads: Heads) -> None:
+    def __init__(self, embedder: Embedder, settings: PretrainSettings, n_steps: int = 1) -> None:
         super().__init__()
         _check_has(embedder, "streams", "lead groups", "dual_stream, or leave out dual-stream")
         self.embedder = embedder
         width = embedder.n_features // cast(int, embedder.encoder.n_groups)
-        self.projector = mlp(width, width, heads.projection)
+        self.projector = mlp(width, width, settings.projection)
 
     def forward(self, views: Tensor) -> Tensor:
         """Map views `(n, *views, 12, crop_len)` in mV to projections `(n, *views, groups, projection)`."""
@@ -81,18 +59,15 @@ class Streams(nn.Module):
 class Predictive(nn.Module):
     """Linear predictors of future steps from the context (van den Oord et al. 2018, equation 3).
 
-    Raises
-    ------
-    EcgkitError
-        Where the encoder has no steps.
+    EcgkitError is raised where the encoder has no steps.
     """
 
-    def __init__(self, embedder: Embedder, heads: Heads) -> None:
+    def __init__(self, embedder: Embedder, settings: PretrainSettings, n_steps: int = 1) -> None:
         super().__init__()
         _check_has(embedder, "steps", "steps in time", "cpc or s4d")
-        self.embedder, self.horizon = embedder, heads.horizon
+        self.embedder, self.horizon = embedder, settings.horizon
         encoder = cast(Any, embedder.encoder)
-        self.predictors = nn.Linear(encoder.context_features, heads.horizon * encoder.step_features, bias=False)
+        self.predictors = nn.Linear(encoder.context_features, settings.horizon * encoder.step_features, bias=False)
 
     def forward(self, views: Tensor) -> tuple[Tensor, Tensor]:
         """Map `(n, 12, crop_len)` in mV to predictions `(n, steps, horizon, d)` and the steps' `(n, steps, d)`."""
@@ -113,19 +88,11 @@ def momentum_at(start: float, step: int, n_steps: int) -> float:
 
 
 class Target(nn.Module):
-    """A copy of a network that follows it slowly and learns nothing by itself.
+    """A copy of a network that follows it slowly, for `n_steps` steps, and learns nothing by itself.
 
     It is in training mode as the network is, so batch normalisation uses the statistics of the batch, as in both
     papers' code; only parameters follow, and its running statistics, which nothing reads, are its own. The count of
     steps is a buffer, so a resumed run goes on with the momentum where it stopped.
-
-    Parameters
-    ----------
-    network : Module
-    momentum : float
-        Share of itself kept in the first step.
-    n_steps : int
-        After which nothing moves any more.
     """
 
     step: Tensor
@@ -156,10 +123,10 @@ class Momentum(Siamese):
     The target follows at the start of a training step, which is where it stands after the step before.
     """
 
-    def __init__(self, embedder: Embedder, heads: Heads) -> None:
-        super().__init__(embedder, heads)
-        self.predictor = mlp(heads.projection, embedder.n_features, heads.projection)
-        self.target = Target(self._online(), heads.momentum, heads.n_steps)
+    def __init__(self, embedder: Embedder, settings: PretrainSettings, n_steps: int = 1) -> None:
+        super().__init__(embedder, settings)
+        self.predictor = mlp(settings.projection, embedder.n_features, settings.projection)
+        self.target = Target(self._online(), settings.momentum, n_steps)
 
     def forward(self, views: Tensor) -> tuple[Tensor, Tensor]:
         """Map views `(n, views, 12, crop_len)` in mV to predictions and targets, `(n, views, projection)` each."""

@@ -13,9 +13,8 @@ from torch import Tensor, nn
 from ecgkit import losses
 from ecgkit.errors import EcgkitError
 from ecgkit.training import views
-from ecgkit.training.batches import Batch
-from ecgkit.training.learners import Heads, Momentum, Predictive, Siamese, Streams
-from ecgkit.training.views import NO_AUGMENT, Augment, ViewSettings
+from ecgkit.training.learners import Momentum, Predictive, Siamese, Streams
+from ecgkit.training.views import NO_AUGMENT, Augment, Batch, PretrainSettings
 
 #: What a loss gets: the learner's outputs, the batch, the temperature, and a generator for draws of its own.
 Loss = Callable[[Any, Batch, float, torch.Generator], Tensor]
@@ -30,11 +29,11 @@ class Method:
     about : str
         What it is, and its paper.
     views : callable
-        From a batch, `ViewSettings` and a generator to views `(n, ..., 12, crop_len)` in mV.
+        From a batch, the settings and a generator to views `(n, ..., 12, crop_len)` in mV.
     loss : callable
         From the learner's outputs, the batch, the temperature and a generator to a scalar.
     learner : callable
-        From an embedder and `Heads` to the module that maps views to what the loss compares.
+        From an embedder, the settings and the number of steps to the module that maps views to what the loss compares.
     items : {"recordings", "patients", "simulated patients"}
         What batches are drawn from.
     encoder : str
@@ -47,9 +46,9 @@ class Method:
     """
 
     about: str
-    views: Callable[[Batch, ViewSettings, torch.Generator], Tensor]
+    views: Callable[[Batch, PretrainSettings, torch.Generator], Tensor]
     loss: Loss
-    learner: Callable[[Any, Heads], nn.Module] = Siamese
+    learner: Callable[[Any, PretrainSettings, int], nn.Module] = Siamese
     items: Literal["recordings", "patients", "simulated patients"] = "recordings"
     encoder: str = "xresnet1d18"
     temperature: float = 0.1

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,13 +18,14 @@ from ecgkit.losses import alignment, effective_rank, knn_accuracy, uniformity
 from ecgkit.models.encoders import build_encoder
 from ecgkit.models.windowed import Embedder
 from ecgkit.simulator import Cohort
-from ecgkit.training.batches import PatientPairs, Recordings, SimulatedPairs, Source, patient_codes
 from ecgkit.training.checkpoint import Run, seeded
-from ecgkit.training.learners import Heads
-from ecgkit.training.loop import Schedule, fit
+from ecgkit.training.loop import fit
 from ecgkit.training.methods import METHODS, Method, SimulatorTask, utah, without_ingredients
 from ecgkit.training.simulated import SimulatedSettings, pretrain_on_simulator
-from ecgkit.training.views import Augment, ViewSettings
+from ecgkit.training.supervised import encoder_from
+from ecgkit.training.views import PatientPairs, PretrainSettings, Recordings, SimulatedPairs, patient_codes
+
+__all__ = ["PretrainSettings", "monitors", "pretrain", "simulated_settings", "untrained", "warn_if_collapsed"]
 
 #: ECGs that are looked at; more tell no more.
 MOST = 1024
@@ -84,62 +84,6 @@ def _around_mean(z: NDArray[np.float32]) -> Tensor:
     return torch.from_numpy(np.zeros_like(centred) if alike else centred)
 
 
-@dataclass(frozen=True)
-class PretrainSettings:
-    """What pretraining needs beyond the data and the method.
-
-    Parameters
-    ----------
-    encoder : str, optional
-        A name of `ecgkit.models.ENCODERS`; None is the method's own.
-    encoder_options : dict
-        Passed to the encoder: widths, kernel size.
-    crop_seconds : float
-        Length of a view.
-    projection : int
-        Features of the space in which views are compared; the projector is thrown away afterwards.
-    temperature : float, optional
-        None is the method's own; methods whose loss has none pay no heed.
-    leads_per_step : int
-        Leads drawn for each batch by methods whose views are leads. A view is the recording with all other leads set
-        to zero, not the input of a single-lead network as in the papers: one encoder for all methods keeps the
-        comparison downstream fair.
-    without : tuple of str
-        Ingredients that `utah` leaves out (`ecgkit.training.methods.INGREDIENTS`).
-    augment : Augment, optional
-        None is the method's own.
-    momentum : float
-        Share of itself that the target of MoCo v3 and BYOL keeps at first; it rises to 1.
-    horizon : int
-        Future steps that CPC predicts.
-    fs : float
-        Sampling rate in Hz of simulated ECGs; where there are data, theirs holds.
-    simulated_per_epoch : int
-        Simulated ECGs (for the contrast, patients) that make an "epoch".
-    schedule : Schedule
-    """
-
-    encoder: str | None = None
-    encoder_options: dict[str, Any] = field(default_factory=dict)
-    crop_seconds: float = 2.5
-    projection: int = 128
-    temperature: float | None = None
-    leads_per_step: int = 2
-    without: tuple[str, ...] = ()
-    augment: Augment | None = None
-    momentum: float = 0.99
-    horizon: int = 12
-    fs: float = 100.0
-    simulated_per_epoch: int = 12_800
-    schedule: Schedule = field(default_factory=lambda: Schedule(epochs=40, batch_size=128, learning_rate=2e-3,
-                                                                weight_decay=1e-2, validate_every=5))
-
-    @property
-    def crop_len(self) -> int:
-        """Samples of a view."""
-        return round(self.crop_seconds * self.fs)
-
-
 def pretrain(data: ECGDataset | None, *, method: str = "utah", settings: PretrainSettings | None = None,
              seed: int = 0, start: nn.Module | None = None, watch: ECGDataset | None = None,
              checkpoints: str | Path | None = None, device: str = "cpu") -> tuple[Embedder, pd.DataFrame]:
@@ -153,16 +97,12 @@ def pretrain(data: ECGDataset | None, *, method: str = "utah", settings: Pretrai
     method : str
         A key of `METHODS`.
     settings : PretrainSettings, optional
-    seed : int
-        Of the initial weights, the batches, the views and, where they are simulated, the patients.
     start : Embedder or Module, optional
         An embedder or an encoder of the same kind, whose weights are copied; random weights without it.
     watch : ECGDataset, optional
         Labelled ECGs for the monitors, never trained on; without it they look at the training data.
-    checkpoints : path, optional
-        Folder in which an interrupted run is found again.
-    device : str
-        `cpu` or `cuda`.
+    seed, checkpoints, device
+        See `ecgkit.training.Run`; the seed is also of the views and, where they are simulated, of the patients.
 
     Returns
     -------
@@ -185,27 +125,32 @@ def pretrain(data: ECGDataset | None, *, method: str = "utah", settings: Pretrai
     chosen = _choose(method, settings, start)
     watched = _watched(watch, data, settings, seed)
     if isinstance(chosen, SimulatorTask):
-        embedder, history = _on_simulator(chosen, settings, seed, checkpoints, device)
+        model, history = pretrain_on_simulator(simulated_settings(settings, chosen.encoder), seed=seed,
+                                               checkpoints=checkpoints, device=device)
+        embedder = Embedder(model.encoder, fs=model.fs, crop_len=model.crop_len,
+                            millivolts=float(model.millivolts)).to(device).eval()
         history = history.join(pd.DataFrame(monitors(embedder, watched), index=history.index[-1:]))
         warn_if_collapsed(history, method)
         return embedder, history
 
     source = _source(chosen, data, settings, seed)
-    learner = _learner(chosen, source, settings, seed, start)
-    how = ViewSettings(settings.crop_len, settings.fs, chosen.augment, settings.leads_per_step)
+    n_steps = settings.schedule.epochs * (len(source) // max(1, min(settings.schedule.batch_size, len(source))))
+    with seeded(seed):
+        encoder = encoder_from(start.encoder if isinstance(start, Embedder) else start, chosen.encoder,
+                               settings.encoder_options)
+        learner = chosen.learner(_embedder(encoder, source.sample(), settings), settings, n_steps)
+    how = replace(settings, augment=chosen.augment)
 
     def loss(model: nn.Module, items: Tensor, generator: torch.Generator) -> Tensor:
         batch = source(items, generator).to(device)
         return chosen.loss(model(chosen.views(batch, how, generator)), batch, chosen.temperature, generator)
 
-    def validate(model: nn.Module) -> dict[str, float]:
-        return monitors(_embedder(model), watched)
-
     run = Run(f"pretraining by {method}", {"task": "pretrain", "method": method, "start": learner, "data": data,
                                            "watch": watch, "settings": settings}, seed, checkpoints, device)
-    averaged, history = fit(learner, loss, len(source), settings.schedule, run, validate=validate)
+    averaged, history = fit(learner, loss, len(source), settings.schedule, run,
+                            validate=lambda model: monitors(_inside(model), watched))
     warn_if_collapsed(history, method)
-    return _embedder(averaged), history
+    return _inside(averaged), history
 
 
 def untrained(data: ECGDataset, *, settings: PretrainSettings | None = None, seed: int = 0) -> Embedder:
@@ -228,8 +173,18 @@ def untrained(data: ECGDataset, *, settings: PretrainSettings | None = None, see
     settings = replace(settings or PretrainSettings(), fs=data.fs)
     with seeded(seed):
         encoder = build_encoder(settings.encoder or "xresnet1d18", **settings.encoder_options)
-    scale = float(data.batch(slice(0, 1024)).std()) or 1.0
-    return Embedder(encoder, fs=data.fs, crop_len=settings.crop_len, millivolts=scale).eval()
+    return _embedder(encoder, data.batch(slice(0, 1024)), settings).eval()
+
+
+def simulated_settings(settings: PretrainSettings, encoder: str = "xresnet1d18") -> SimulatedSettings:
+    """What the method "simulator" tells `pretrain_on_simulator`.
+
+    All thirty diseases, the superclasses and the clean beat, from ECGs of which leads are missing.
+    """
+    return SimulatedSettings(
+        encoder=settings.encoder or encoder, encoder_options=settings.encoder_options, fs=settings.fs,
+        crop_seconds=settings.crop_seconds, finer=True, superclass_weight=0.3, beat_weight=0.3, gain=0.2, mask=0.25,
+        ecgs_per_epoch=settings.simulated_per_epoch, schedule=settings.schedule)
 
 
 def _choose(name: str, settings: PretrainSettings, start: nn.Module | None) -> Method | SimulatorTask:
@@ -250,7 +205,8 @@ def _choose(name: str, settings: PretrainSettings, start: nn.Module | None) -> M
     return replace(chosen, encoder=settings.encoder or chosen.encoder, temperature=temperature, augment=augment)
 
 
-def _source(chosen: Method, data: ECGDataset | None, settings: PretrainSettings, seed: int) -> Source:
+def _source(chosen: Method, data: ECGDataset | None, settings: PretrainSettings,
+            seed: int) -> Recordings | SimulatedPairs:
     if chosen.items == "simulated patients":
         return SimulatedPairs(Cohort(seed=seed, fs=settings.fs, seconds=settings.crop_seconds, visits=2),
                               settings.simulated_per_epoch)
@@ -259,44 +215,6 @@ def _source(chosen: Method, data: ECGDataset | None, settings: PretrainSettings,
     if chosen.needs_labels and not data.label_names:
         raise EcgkitError(f"{data.name}: has no labels, but this method learns from them: {chosen.about}")
     return PatientPairs(data) if chosen.items == "patients" else Recordings(data)
-
-
-def _learner(chosen: Method, source: Source, settings: PretrainSettings, seed: int,
-             start: nn.Module | None) -> nn.Module:
-    """The embedder with the heads of the method."""
-    batch_size = min(settings.schedule.batch_size, len(source))
-    heads = Heads(settings.projection, settings.horizon, settings.momentum,
-                  n_steps=settings.schedule.epochs * (len(source) // max(batch_size, 1)))
-    with seeded(seed):
-        encoder = build_encoder(chosen.encoder, **settings.encoder_options)
-        if start is not None:
-            try:
-                encoder.load_state_dict((start.encoder if isinstance(start, Embedder) else start).state_dict())
-            except RuntimeError:
-                raise EcgkitError(f"the encoder to start from is no {chosen.encoder} of the same size") from None
-        embedder = Embedder(encoder, fs=settings.fs, crop_len=settings.crop_len,
-                            millivolts=float(source.sample().std()) or 1.0)
-        return chosen.learner(embedder, heads)
-
-
-def simulated_settings(settings: PretrainSettings, encoder: str = "xresnet1d18") -> SimulatedSettings:
-    """What the method "simulator" tells `pretrain_on_simulator`.
-
-    All thirty diseases, the superclasses and the clean beat, from ECGs of which leads are missing.
-    """
-    return SimulatedSettings(
-        encoder=settings.encoder or encoder, encoder_options=settings.encoder_options, fs=settings.fs,
-        crop_seconds=settings.crop_seconds, finer=True, superclass_weight=0.3, beat_weight=0.3, gain=0.2, mask=0.25,
-        ecgs_per_epoch=settings.simulated_per_epoch, schedule=settings.schedule)
-
-
-def _on_simulator(chosen: SimulatorTask, settings: PretrainSettings, seed: int, checkpoints: str | Path | None,
-                  device: str) -> tuple[Embedder, pd.DataFrame]:
-    """Hand over to `pretrain_on_simulator`, and put its encoder and its scale into an embedder."""
-    model, history = pretrain_on_simulator(simulated_settings(settings, chosen.encoder), seed=seed,
-                                           checkpoints=checkpoints, device=device)
-    embedder = Embedder(model.encoder, fs=model.fs, crop_len=model.crop_len, millivolts=float(model.millivolts))
-    return embedder.to(device).eval(), history
 
 
 def _watched(watch: ECGDataset | None, data: ECGDataset | None, settings: PretrainSettings, seed: int) -> ECGDataset:
@@ -313,7 +231,11 @@ def _watched(watch: ECGDataset | None, data: ECGDataset | None, settings: Pretra
     return from_arrays(signals, np.empty((len(signals), 0)), (), settings.fs, name="simulated ECGs")
 
 
-def _embedder(learner: nn.Module) -> Embedder:
+def _embedder(encoder: nn.Module, sample: NDArray[np.float32], settings: PretrainSettings) -> Embedder:
+    return Embedder(encoder, fs=settings.fs, crop_len=settings.crop_len, millivolts=float(sample.std()) or 1.0)
+
+
+def _inside(learner: nn.Module) -> Embedder:
     embedder = learner.get_submodule("embedder")
     assert isinstance(embedder, Embedder)
     return embedder

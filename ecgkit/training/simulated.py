@@ -24,6 +24,7 @@ from ecgkit.models.windowed import Classifier
 from ecgkit.simulator import EDIT_NAMES, Cohort
 from ecgkit.training.checkpoint import Run, seeded
 from ecgkit.training.loop import Schedule, fit
+from ecgkit.training.views import NUMBERS
 from ecgkit.transforms import mask_leads, scale_gain
 
 #: Seconds of the beat before and after its R peak.
@@ -67,8 +68,6 @@ def clean_beats(cohort: Cohort, indices: NDArray[np.int64]) -> NDArray[np.float3
 
 #: Mean and spread in milliseconds by which the true intervals are standardised.
 INTERVALS = {"pr": (160.0, 40.0), "qrs": (95.0, 25.0), "qt": (400.0, 45.0), "rr": (850.0, 200.0)}
-#: Visits are numbers below this one; a number comes up twice once in billions.
-_NUMBERS = 1 << 40
 
 
 @dataclass(frozen=True)
@@ -125,12 +124,8 @@ def pretrain_on_simulator(settings: SimulatedSettings | None = None, *, seed: in
     Parameters
     ----------
     settings : SimulatedSettings, optional
-    seed : int
-        Of the patients, the initial weights and the batches.
-    checkpoints : path, optional
-        Folder in which an interrupted run is found again.
-    device : str
-        `cpu` or `cuda`.
+    seed, checkpoints, device
+        See `ecgkit.training.Run`; the seed is also of the patients.
 
     Returns
     -------
@@ -151,7 +146,7 @@ def pretrain_on_simulator(settings: SimulatedSettings | None = None, *, seed: in
         learner = _Learner(model, len(INDEPENDENT) * beat_len(settings.fs) if settings.beat_weight else 0)
 
     def loss(learner: nn.Module, batch: Tensor, generator: torch.Generator) -> Tensor:
-        visits = torch.randint(_NUMBERS, (len(batch),), generator=generator).numpy()
+        visits = torch.randint(NUMBERS, (len(batch),), generator=generator).numpy()
         x = scale_gain(torch.from_numpy(cohort.signals(visits)).to(device), settings.gain, generator)
         logits, drawn = learner(mask_leads(x, settings.mask, generator) if settings.mask else x)
         severity = cohort.severity(visits)

@@ -1,8 +1,9 @@
-"""Supervised training of a classifier, from random weights or from an encoder that has learnt before."""
+"""Supervised training of a classifier, from random weights or a pretrained encoder, and its evaluation on a dataset."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from ecgkit import __version__
 from ecgkit.datasets.base import ECGDataset
 from ecgkit.errors import EcgkitError
-from ecgkit.evaluation import auroc, macro
+from ecgkit.evaluation import auroc, best_f1_thresholds, macro, score_table
 from ecgkit.models.encoders import build_encoder
 from ecgkit.models.windowed import Classifier
 from ecgkit.training.checkpoint import Run, seeded
@@ -69,18 +71,14 @@ def train_classifier(train: ECGDataset, *, validation: ECGDataset | None = None,
     validation : ECGDataset, optional
         Watched, never trained on; the model after the last epoch is given whatever it scores.
     settings : SupervisedSettings, optional
-    seed : int
-        Of the initial weights, the batches, the windows and the perturbations.
     start : Module, optional
         An encoder of the same kind, whose weights are copied; random weights without it.
     beside : ECGDataset, optional
         The training ECGs with further, finer labels. They are learnt beside the wanted ones, which shares what their
         names tell (Caruana 1997, "Multitask learning"), and are dropped from the classifier in the end. Labels with
         fewer than ten ECGs are left out.
-    checkpoints : path, optional
-        Folder in which an interrupted run is found again.
-    device : str
-        `cpu` or `cuda`.
+    seed, checkpoints, device
+        See `ecgkit.training.Run`.
 
     Returns
     -------
@@ -95,46 +93,25 @@ def train_classifier(train: ECGDataset, *, validation: ECGDataset | None = None,
         Where validation data have other labels or another rate, or the data are shorter than the window.
     """
     settings = settings or SupervisedSettings()
-    if validation is not None and (validation.label_names, validation.fs) != (train.label_names, train.fs):
-        raise EcgkitError(f"{validation.name}: labels or rate differ from the training data's "
-                          f"({', '.join(train.label_names)}; {train.fs:g} Hz)")
+    validate = watch(validation, train)
     n_wanted, further = len(train.label_names), _further(train, beside)
     model = new_classifier(train, settings, seed=seed, further=tuple(further), start=start)
     crop_len = model.crop_len
     labels = torch.from_numpy(np.column_stack([train.labels, *further.values()]).astype(np.float32))
 
     def loss(model: nn.Module, batch: Tensor, generator: torch.Generator) -> Tensor:
-        x = torch.from_numpy(train.batch(batch.numpy())).to(device)
-        x = random_crop(x, crop_len, generator)
-        if settings.perturb:
-            x = settings.perturb(x, train.fs, generator)
+        x = windows(train, batch, crop_len, settings.perturb, generator, device)
         logits, y = model(x), labels[batch].to(device)
         wanted = binary_cross_entropy_with_logits(logits[:, :n_wanted], y[:, :n_wanted])
         if not further:
             return wanted
         return wanted + settings.beside_weight * binary_cross_entropy_with_logits(logits[:, n_wanted:], y[:, n_wanted:])
 
-    def validate(model: nn.Module) -> dict[str, float]:
-        assert isinstance(model, Classifier)
-        assert validation is not None
-        probabilities = model.predict(validation.signals)[:, :n_wanted]
-        return {"validation_auroc": float(macro(auroc(validation.labels, probabilities)))}
-
     run = Run(f"training {settings.encoder}", {"task": "supervised", "data": train, "beside": list(further),
                                                "start": model, "settings": settings}, seed, checkpoints, device)
-    averaged, history = fit(model, loss, len(train), settings.schedule, run,
-                            validate=validate if validation is not None and len(validation) else None)
+    averaged, history = fit(model, loss, len(train), settings.schedule, run, validate=validate)
     assert isinstance(averaged, Classifier)
     return averaged.narrowed(train.label_names), history
-
-
-def _further(train: ECGDataset, beside: ECGDataset | None) -> dict[str, NDArray[np.uint8]]:
-    """Further labels of the training ECGs by name; a name that the wanted labels have too is told apart."""
-    if beside is None:
-        return {}
-    aligned = beside.aligned_to(train)
-    return {f"beside {name}": column for name, column in zip(aligned.label_names, aligned.labels.T, strict=True)
-            if column.sum() >= LEAST_BESIDE}
 
 
 def new_classifier(train: ECGDataset, settings: SupervisedSettings, *, seed: int, further: tuple[str, ...] = (),
@@ -151,19 +128,110 @@ def new_classifier(train: ECGDataset, settings: SupervisedSettings, *, seed: int
     further : tuple of str
         Labels beside those of the data.
     start : Module, optional
-        An encoder of the same kind, whose weights are copied.
+        As of `train_classifier`.
     """
     crop_len = round(settings.crop_seconds * train.fs)
     if crop_len > train.sig_len:
         raise EcgkitError(f"{train.name}: ECGs of {train.sig_len / train.fs:g} s are shorter than the window of "
                           f"{settings.crop_seconds:g} s; lower crop_seconds")
-    sample = train.batch(slice(0, 1024))
     with seeded(seed):
-        encoder = build_encoder(settings.encoder, **settings.encoder_options)
-        if start is not None:
-            try:
-                encoder.load_state_dict(start.state_dict())
-            except RuntimeError:
-                raise EcgkitError(f"the encoder to start from is no {settings.encoder} of the same size") from None
-        return Classifier(encoder, (*train.label_names, *further), fs=train.fs, crop_len=crop_len,
-                          millivolts=float(sample.std()) or 1.0, dropout=settings.dropout)
+        return Classifier(encoder_from(start, settings.encoder, settings.encoder_options),
+                          (*train.label_names, *further), fs=train.fs, crop_len=crop_len,
+                          millivolts=float(train.batch(slice(0, 1024)).std()) or 1.0, dropout=settings.dropout)
+
+
+def encoder_from(start: nn.Module | None, name: str, options: dict[str, Any]) -> nn.Module:
+    """A new encoder, with random weights or a copy of those of `start`."""
+    encoder = build_encoder(name, **options)
+    if start is not None:
+        try:
+            encoder.load_state_dict(start.state_dict())
+        except RuntimeError:
+            raise EcgkitError(f"the encoder to start from is no {name} of the same size") from None
+    return encoder
+
+
+def windows(data: ECGDataset, rows: Tensor, crop_len: int, perturb: Perturb | None, generator: torch.Generator,
+            device: str) -> Tensor:
+    """A window of some ECGs, each at a random place, perturbed: `(len(rows), 12, crop_len)` in mV."""
+    x = random_crop(torch.from_numpy(data.batch(rows.numpy())).to(device), crop_len, generator)
+    return perturb(x, data.fs, generator) if perturb else x
+
+
+def watch(validation: ECGDataset | None, train: ECGDataset) -> Callable[[nn.Module], dict[str, float]] | None:
+    """What looks at a classifier in training: its macro AUROC on validation data, where there are any."""
+    if validation is None:
+        return None
+    if (validation.label_names, validation.fs) != (train.label_names, train.fs):
+        raise EcgkitError(f"{validation.name}: labels or rate differ from the training data's "
+                          f"({', '.join(train.label_names)}; {train.fs:g} Hz)")
+
+    def validate(model: nn.Module) -> dict[str, float]:
+        assert isinstance(model, Classifier)
+        probabilities = model.predict(validation.signals)[:, :len(train.label_names)]
+        return {"validation_auroc": float(macro(auroc(validation.labels, probabilities)))}
+
+    return validate if len(validation) else None
+
+
+def _further(train: ECGDataset, beside: ECGDataset | None) -> dict[str, NDArray[np.uint8]]:
+    """Further labels of the training ECGs by name; a name that the wanted labels have too is told apart."""
+    if beside is None:
+        return {}
+    aligned = beside.aligned_to(train)
+    return {f"beside {name}": column for name, column in zip(aligned.label_names, aligned.labels.T, strict=True)
+            if column.sum() >= LEAST_BESIDE}
+
+
+def evaluate(classifier: Classifier, data: ECGDataset, *, validation: ECGDataset | None = None, n_boot: int = 1000,
+             seed: int = 0) -> pd.DataFrame:
+    """Score every label, with 95 % intervals over patients.
+
+    Parameters
+    ----------
+    classifier : Classifier
+    data : ECGDataset
+        Same labels and rate as the classifier.
+    validation : ECGDataset, optional
+        Where the thresholds of F1 are chosen; without it F1 is left out.
+    n_boot : int
+        Bootstrap resamples.
+    seed : int
+        Of the resamples.
+
+    Returns
+    -------
+    DataFrame
+        See `ecgkit.evaluation.score_table`.
+
+    Raises
+    ------
+    EcgkitError
+        Where labels or rate differ.
+    """
+    for part in (data, validation):
+        if part is not None and (part.label_names, part.fs) != (classifier.label_names, classifier.fs):
+            raise EcgkitError(f"{part.name}: the classifier knows {', '.join(classifier.label_names)} at "
+                              f"{classifier.fs:g} Hz, the data have {', '.join(part.label_names)} at {part.fs:g} Hz")
+    thresholds = best_f1_thresholds(validation.labels, classifier.predict(validation.signals)) if validation else None
+    return score_table(data.labels, classifier.predict(data.signals), data.label_names,
+                       data.records["patient_id"].to_numpy(), thresholds=thresholds, n_boot=n_boot, seed=seed)
+
+
+def predictions_table(data: ECGDataset, probabilities: NDArray[np.float64]) -> pd.DataFrame:
+    """One row per ECG: its name, its labels (`true_...`) and the probabilities (`p_...`), to be written as CSV."""
+    truth = pd.DataFrame(data.labels, columns=[f"true_{name}" for name in data.label_names])
+    predicted = pd.DataFrame(probabilities.round(4), columns=[f"p_{name}" for name in data.label_names])
+    return pd.concat([data.records["record"], truth, predicted], axis=1)
+
+
+def model_card(data: ECGDataset, settings: SupervisedSettings, *, seed: int, scores: pd.DataFrame) -> dict[str, Any]:
+    """What a classifier was trained on (a set with folds), how it scored on the test fold, and what it is for.
+
+    The dictionary survives JSON; `ecgkit.models.save_classifier` takes it.
+    """
+    scored = {str(name): round(float(value), 4) for name, value in scores["auroc"].items()}
+    return {"data": data.name, "n_train": len(data.train), "n_test": len(data.test), "fingerprint": data.fingerprint(),
+            "settings": asdict(settings), "seed": seed, "test_auroc": scored, "ecgkit": __version__, "licence": "MIT",
+            "intended_use": "research and teaching; not a medical device, not for decisions about patients",
+            "limits": "trained and tested on one source of ECGs; other devices and populations were not tried"}

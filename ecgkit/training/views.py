@@ -1,15 +1,21 @@
-"""Views: the windows of a recording that a method of pretraining lets its encoder see."""
+"""What a step of pretraining draws, ECGs or patients, and the views of them that a method lets its encoder see."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
+import numpy as np
+import pandas as pd
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from ecgkit.datasets.base import ECGDataset
 from ecgkit.errors import EcgkitError
 from ecgkit.leads import LIMB, N_LEADS
-from ecgkit.training.batches import Batch
+from ecgkit.simulator import Cohort
+from ecgkit.training.loop import Schedule
 from ecgkit.transforms import (
     add_electrode_noise,
     add_emg,
@@ -20,6 +26,9 @@ from ecgkit.transforms import (
     scale_gain,
     transform_vcg,
 )
+
+#: Simulated patients are numbers below this one; a number comes up twice once in billions.
+NUMBERS = 1 << 40
 
 
 @dataclass(frozen=True)
@@ -81,68 +90,206 @@ NO_AUGMENT = Augment(angle=0, scale=1, mask=0)
 
 
 @dataclass(frozen=True)
-class ViewSettings:
-    """What the views of a run have in common.
+class PretrainSettings:
+    """What pretraining needs beyond the data and the method.
 
     Parameters
     ----------
-    crop_len : int
-        Samples of a view.
+    encoder : str, optional
+        A name of `ecgkit.models.ENCODERS`; None is the method's own.
+    encoder_options : dict
+        Passed to the encoder: widths, kernel size.
+    crop_seconds : float
+        Length of a view.
+    projection : int
+        Features of the space in which views are compared; the projector is thrown away afterwards.
+    temperature : float, optional
+        None is the method's own; methods whose loss has none pay no heed.
+    leads_per_step : int
+        Leads drawn for each batch by methods whose views are leads. A view is the recording with all other leads set
+        to zero, not the input of a single-lead network as in the papers: one encoder for all methods keeps the
+        comparison downstream fair.
+    without : tuple of str
+        Ingredients that `utah` leaves out (`ecgkit.training.methods.INGREDIENTS`).
+    augment : Augment, optional
+        None is the method's own.
+    momentum : float
+        Share of itself that the target of MoCo v3 and BYOL keeps at first; it rises to 1.
+    horizon : int
+        Future steps that CPC predicts.
     fs : float
-        Sampling rate in Hz.
-    augment : Augment
-    n_leads : int
-        Leads drawn for each step, where views are leads.
+        Sampling rate in Hz of simulated ECGs; where there are data, theirs holds.
+    simulated_per_epoch : int
+        Simulated ECGs (for the contrast, patients) that make an "epoch".
+    schedule : Schedule
     """
 
-    crop_len: int
-    fs: float
-    augment: Augment = NO_AUGMENT
-    n_leads: int = 2
+    encoder: str | None = None
+    encoder_options: dict[str, Any] = field(default_factory=dict)
+    crop_seconds: float = 2.5
+    projection: int = 128
+    temperature: float | None = None
+    leads_per_step: int = 2
+    without: tuple[str, ...] = ()
+    augment: Augment | None = None
+    momentum: float = 0.99
+    horizon: int = 12
+    fs: float = 100.0
+    simulated_per_epoch: int = 12_800
+    schedule: Schedule = field(default_factory=lambda: Schedule(epochs=40, batch_size=128, learning_rate=2e-3,
+                                                                weight_decay=1e-2, validate_every=5))
+
+    @property
+    def crop_len(self) -> int:
+        """Samples of a view."""
+        return round(self.crop_seconds * self.fs)
+
+
+class Batch(NamedTuple):
+    """ECGs of one step.
+
+    Parameters
+    ----------
+    x : Tensor, shape (n, 12, sig_len), or (n, 2, 12, sig_len) where items are patients
+        Millivolts.
+    patients : Tensor of int, shape (n,)
+        Whose ECGs they are.
+    labels : Tensor, shape (n, n_labels), optional
+        Multi-hot, where the data have labels.
+    alone : Tensor of bool, shape (n,), optional
+        Patients with one ECG only, which stands in both places of `x`.
+    """
+
+    x: Tensor
+    patients: Tensor
+    labels: Tensor | None = None
+    alone: Tensor | None = None
+
+    def to(self, device: str) -> Batch:
+        """Move all that a network or a loss touches."""
+        return Batch(*(None if part is None else part.to(device) for part in self))  # type: ignore[arg-type]
+
+
+class Recordings:
+    """A source of batches whose items are the ECGs of a dataset."""
+
+    def __init__(self, data: ECGDataset) -> None:
+        self.data = data
+        self.codes = patient_codes(data)
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __call__(self, items: Tensor, generator: torch.Generator) -> Batch:
+        """Read the items of a step; whatever else is random comes from the generator."""
+        rows = items.numpy()
+        labels = torch.from_numpy(self.data.labels[rows]) if self.data.label_names else None
+        return Batch(torch.from_numpy(self.data.batch(rows)), torch.from_numpy(self.codes[rows]), labels)
+
+    def sample(self) -> NDArray[np.float32]:
+        """Some ECGs, to learn their scale."""
+        return self.data.batch(slice(0, 1024))
+
+
+class PatientPairs(Recordings):
+    """Each patient is an item: two different ECGs drawn at random, or the one there is, twice."""
+
+    def __init__(self, data: ECGDataset) -> None:
+        super().__init__(data)
+        self.order = torch.from_numpy(np.argsort(self.codes, kind="stable"))
+        self.count = torch.from_numpy(np.bincount(self.codes))
+        self.first = self.count.cumsum(0) - self.count
+
+    def __len__(self) -> int:
+        return len(self.count)
+
+    def __call__(self, items: Tensor, generator: torch.Generator) -> Batch:
+        """Draw and read two ECGs of each patient."""
+        count = self.count[items]
+        draw = torch.rand(2, len(items), generator=generator, dtype=torch.float64)
+        one = (draw[0] * count).long()
+        step = 1 + (draw[1] * (count - 1)).long()
+        places = self.first[items] + torch.stack([one, (one + step) % count])
+        x = torch.from_numpy(self.data.batch(self.order[places.T.flatten()].numpy()))
+        return Batch(x.unflatten(0, (len(items), 2)), items, alone=count == 1)
+
+
+class SimulatedPairs:
+    """Endless simulated patients, two visits each; no patient is ever seen twice.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        With two visits of each patient.
+    n_items : int
+        Patients that make an "epoch".
+    """
+
+    def __init__(self, cohort: Cohort, n_items: int) -> None:
+        self.cohort, self.n_items = cohort, n_items
+
+    def __len__(self) -> int:
+        return self.n_items
+
+    def __call__(self, items: Tensor, generator: torch.Generator) -> Batch:
+        """Simulate as many new patients as there are items."""
+        patients = torch.randint(NUMBERS, (len(items),), generator=generator)
+        visits = torch.stack([2 * patients, 2 * patients + 1], dim=1)
+        x = torch.from_numpy(self.cohort.signals(visits.flatten().numpy()))
+        return Batch(x.unflatten(0, (len(items), 2)), patients, alone=torch.zeros(len(items), dtype=torch.bool))
+
+    def sample(self) -> NDArray[np.float32]:
+        """ECGs of 128 patients."""
+        return self.cohort.signals(range(256))
+
+
+def patient_codes(data: ECGDataset) -> NDArray[np.int64]:
+    """Patients of a dataset as numbers from 0 on, `(n,)`, in the order in which they appear."""
+    return pd.factorize(data.records["patient_id"])[0].astype(np.int64)
 
 
 # Each function below takes a batch to `(n, ..., 12, crop_len)`, whose axes between are the views. Windows are cut
 # first, so that what is thrown away costs nothing.
 
-def one_crop(batch: Batch, how: ViewSettings, generator: torch.Generator) -> Tensor:
+def one_crop(batch: Batch, how: PretrainSettings, generator: torch.Generator) -> Tensor:
     """One window at a random place, `(n, 12, crop_len)`."""
-    return how.augment(random_crop(batch.x, how.crop_len, generator), how.fs, generator)
+    return _augmented(random_crop(batch.x, how.crop_len, generator), how, generator)
 
 
-def two_crops(batch: Batch, how: ViewSettings, generator: torch.Generator) -> Tensor:
+def two_crops(batch: Batch, how: PretrainSettings, generator: torch.Generator) -> Tensor:
     """Two windows, each at its own random place, `(n, 2, 12, crop_len)`."""
     crops = [random_crop(batch.x, how.crop_len, generator) for _ in range(2)]
     return _augmented(torch.stack(crops, dim=1), how, generator)
 
 
-def two_segments(batch: Batch, how: ViewSettings, generator: torch.Generator) -> Tensor:
+def two_segments(batch: Batch, how: PretrainSettings, generator: torch.Generator) -> Tensor:
     """Two adjacent windows from a random start, `(n, 2, 12, crop_len)`."""
     return _augmented(adjacent(batch.x, how.crop_len, generator), how, generator)
 
 
-def leads_of_crop(batch: Batch, how: ViewSettings, generator: torch.Generator) -> Tensor:
+def leads_of_crop(batch: Batch, how: PretrainSettings, generator: torch.Generator) -> Tensor:
     """Single leads of one window, `(n, leads, 12, crop_len)`."""
     return _some_leads(one_crop(batch, how, generator), how, generator)
 
 
-def leads_of_segments(batch: Batch, how: ViewSettings, generator: torch.Generator) -> Tensor:
+def leads_of_segments(batch: Batch, how: PretrainSettings, generator: torch.Generator) -> Tensor:
     """Single leads of two adjacent windows, `(n, 2, leads, 12, crop_len)`."""
     return _some_leads(two_segments(batch, how, generator), how, generator)
 
 
-def leads_of_augmentations(batch: Batch, how: ViewSettings, generator: torch.Generator) -> Tensor:
+def leads_of_augmentations(batch: Batch, how: PretrainSettings, generator: torch.Generator) -> Tensor:
     """Single leads of one window augmented twice, `(n, 2, leads, 12, crop_len)`."""
     crop = random_crop(batch.x, how.crop_len, generator)
     return _some_leads(_augmented(torch.stack([crop, crop], dim=1), how, generator), how, generator)
 
 
-def groups_of_segments(batch: Batch, how: ViewSettings, generator: torch.Generator) -> Tensor:
+def groups_of_segments(batch: Batch, how: PretrainSettings, generator: torch.Generator) -> Tensor:
     """Limb leads, then chest leads, of two adjacent windows, `(n, 2, 2, 12, crop_len)`."""
     is_limb = torch.arange(N_LEADS, device=batch.x.device) < len(LIMB)
     return keep_only(two_segments(batch, how, generator), torch.stack([is_limb, ~is_limb]))
 
 
-def patient_pairs(batch: Batch, how: ViewSettings, generator: torch.Generator) -> Tensor:
+def patient_pairs(batch: Batch, how: PretrainSettings, generator: torch.Generator) -> Tensor:
     """A random window of each of a patient's two ECGs; two adjacent windows where there is one ECG only.
 
     `batch.x` is `(n, 2, 12, sig_len)`, the views are `(n, 2, 12, crop_len)`.
@@ -159,28 +306,18 @@ def adjacent(x: Tensor, crop_len: int, generator: torch.Generator | None = None)
 
 
 def keep_only(x: Tensor, kept: Tensor) -> Tensor:
-    """Views in which only some leads are not zero.
-
-    Parameters
-    ----------
-    x : Tensor, shape (..., 12, crop_len)
-    kept : Tensor of bool, shape (views, 12)
-
-    Returns
-    -------
-    Tensor, shape (..., views, 12, crop_len)
-    """
+    """Views of `(..., 12, crop_len)` in which only the leads `kept`, `(views, 12)`, are not zero."""
     return x.unsqueeze(-3).masked_fill(~kept[..., None], 0.0)
 
 
-def _augmented(views: Tensor, how: ViewSettings, generator: torch.Generator) -> Tensor:
+def _augmented(views: Tensor, how: PretrainSettings, generator: torch.Generator) -> Tensor:
     """Augment every view with its own draw."""
-    return how.augment(views.flatten(0, -3), how.fs, generator).view_as(views)
+    return (how.augment or NO_AUGMENT)(views.flatten(0, -3), how.fs, generator).view_as(views)
 
 
-def _some_leads(x: Tensor, how: ViewSettings, generator: torch.Generator) -> Tensor:
-    """Draw different leads, the same for the whole batch, and give a view of each."""
-    if not 2 <= how.n_leads <= N_LEADS:
-        raise EcgkitError(f"{how.n_leads} leads for each step: give from 2 to {N_LEADS}")
-    drawn = torch.randperm(N_LEADS, generator=generator)[:how.n_leads]
+def _some_leads(x: Tensor, how: PretrainSettings, generator: torch.Generator) -> Tensor:
+    """A view of each of some leads, drawn for the whole batch."""
+    if not 2 <= how.leads_per_step <= N_LEADS:
+        raise EcgkitError(f"{how.leads_per_step} leads for each step: give from 2 to {N_LEADS}")
+    drawn = torch.randperm(N_LEADS, generator=generator)[:how.leads_per_step]
     return keep_only(x, torch.eye(N_LEADS, dtype=torch.bool)[drawn].to(x.device))

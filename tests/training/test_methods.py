@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -14,15 +15,14 @@ from ecgkit.leads import from_independent
 from ecgkit.losses import cmlc, cmsc, view_pair_loss
 from ecgkit.models.encoders import build_encoder
 from ecgkit.models.windowed import Embedder
-from ecgkit.training.batches import Batch
-from ecgkit.training.learners import Heads, Predictive, Siamese, Streams
+from ecgkit.training.learners import Predictive, Siamese, Streams
 from ecgkit.training.methods import INGREDIENTS, METHODS, Method, utah, without_ingredients
-from ecgkit.training.views import Augment, ViewSettings
+from ecgkit.training.views import Augment, Batch, PretrainSettings
 
 OPTIONS = {"xresnet1d18": {"widths": [8, 8, 8, 8]}, "dual_stream": {"widths": [8, 8, 8, 8]},
            "cpc": {"width": 8, "hidden": 8}}
 CONTRASTS = [name for name, method in METHODS.items() if isinstance(method, Method)]
-HOW = {"crop_len": 100, "fs": 100.0}
+HOW = PretrainSettings(crop_seconds=1.0, projection=16, horizon=3)
 
 
 def batch(items: str = "recordings") -> Batch:
@@ -38,13 +38,13 @@ def batch(items: str = "recordings") -> Batch:
 def learner(method: Method, seed: int = 0) -> nn.Module:
     torch.manual_seed(seed)
     encoder = build_encoder(method.encoder, **OPTIONS[method.encoder])
-    return method.learner(Embedder(encoder, fs=100, crop_len=100), Heads(projection=16, horizon=3, n_steps=4))
+    return method.learner(Embedder(encoder, fs=100, crop_len=100), HOW, n_steps=4)
 
 
 def loss_of(method: Method, model: nn.Module) -> Tensor:
     source = torch.Generator().manual_seed(0)
     items = batch(method.items)
-    seen = method.views(items, ViewSettings(**HOW, augment=method.augment), source)
+    seen = method.views(items, replace(HOW, augment=method.augment), source)
     return method.loss(model(seen), items, method.temperature, source)
 
 
@@ -103,7 +103,7 @@ def test_utah_contrasts_groups_within_segments_and_segments_within_groups() -> N
 def test_streams_see_their_own_leads_and_groups_as_views_have_the_same_shape() -> None:
     full, single = utah(), utah(["dual-stream"])
     source = torch.Generator().manual_seed(0)
-    items, how = batch(), ViewSettings(**HOW)
+    items, how = batch(), HOW
     streams, views = learner(full).eval(), learner(single).eval()
     assert isinstance(streams, Streams)
     assert isinstance(views, Siamese)
@@ -135,13 +135,13 @@ def test_an_ablation_that_makes_no_sense_is_told(without: list[str], message: st
 def test_an_encoder_that_lacks_what_the_method_needs_is_told(kind) -> None:
     embedder = Embedder(build_encoder("xresnet1d18", widths=[8, 8, 8, 8]), fs=100, crop_len=100)
     with pytest.raises(EcgkitError, match="the encoder xresnet1d18 has no .*; choose"):
-        kind(embedder, Heads())
+        kind(embedder, HOW)
 
 
 @pytest.mark.parametrize("name", ["cpc", "s4d"])
 def test_predictions_of_cpc_do_not_see_the_future(name: str) -> None:
     options = OPTIONS["cpc"] if name == "cpc" else {}
-    model = Predictive(Embedder(build_encoder(name, **options), fs=100, crop_len=100), Heads(horizon=3)).eval()
+    model = Predictive(Embedder(build_encoder(name, **options), fs=100, crop_len=100), HOW).eval()
     x = torch.randn(2, 12, 100, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         predictions, steps = model(x)

@@ -11,7 +11,8 @@ from torch import nn
 from ecgkit.losses import byol
 from ecgkit.models.encoders import build_encoder
 from ecgkit.models.windowed import Embedder
-from ecgkit.training.learners import Heads, Momentum, Target, momentum_at
+from ecgkit.training.learners import Momentum, Target, momentum_at
+from ecgkit.training.views import PretrainSettings
 
 VIEWS = torch.randn(6, 2, 12, 100, generator=torch.Generator().manual_seed(0))
 
@@ -19,7 +20,8 @@ VIEWS = torch.randn(6, 2, 12, 100, generator=torch.Generator().manual_seed(0))
 def learner(n_steps: int = 4) -> Momentum:
     torch.manual_seed(0)
     encoder = build_encoder("xresnet1d18", widths=[4, 4, 4, 4])
-    return Momentum(Embedder(encoder, fs=100, crop_len=100), Heads(projection=6, momentum=0.9, n_steps=n_steps))
+    return Momentum(Embedder(encoder, fs=100, crop_len=100), PretrainSettings(projection=6, momentum=0.9),
+                    n_steps)
 
 
 def step(model: Momentum, optimizer: torch.optim.Optimizer) -> None:

@@ -17,7 +17,7 @@ from ecgkit.errors import EcgkitError
 from ecgkit.leads import from_independent
 from ecgkit.models.encoders import build_encoder
 from ecgkit.models.windowed import Embedder
-from ecgkit.training import batches
+from ecgkit.training import views
 from ecgkit.training.loop import Schedule
 from ecgkit.training.methods import METHODS
 from ecgkit.training.pretrain import PretrainSettings, pretrain
@@ -86,7 +86,7 @@ class Stopped(Exception):
 def test_a_run_stopped_and_resumed_equals_an_uninterrupted_one(method: str, tmp_path: Path, monkeypatch) -> None:
     data, setting = people(), settings(method, replace(TINY, epochs=3))
     whole, whole_history = pretrain(data, method=method, settings=setting, seed=3)
-    read, calls = batches.Recordings.__call__, 0
+    read, calls = views.Recordings.__call__, 0
 
     def stopping(self, items, generator):
         nonlocal calls
@@ -96,7 +96,7 @@ def test_a_run_stopped_and_resumed_equals_an_uninterrupted_one(method: str, tmp_
         return read(self, items, generator)
 
     with monkeypatch.context() as patch:
-        patch.setattr(batches.Recordings, "__call__", stopping)
+        patch.setattr(views.Recordings, "__call__", stopping)
         with pytest.raises(Stopped):
             pretrain(data, method=method, settings=setting, seed=3, checkpoints=tmp_path)
     resumed, history = pretrain(data, method=method, settings=setting, seed=3, checkpoints=tmp_path)

@@ -15,10 +15,9 @@ from ecgkit.errors import EcgkitError
 from ecgkit.leads import from_independent, limb_residual
 from ecgkit.simulator import Cohort
 from ecgkit.training import views
-from ecgkit.training.batches import Batch, PatientPairs, Recordings, SimulatedPairs
-from ecgkit.training.views import NO_AUGMENT, Augment, ViewSettings
+from ecgkit.training.views import NO_AUGMENT, Augment, Batch, PatientPairs, PretrainSettings, Recordings, SimulatedPairs
 
-PLAIN = ViewSettings(crop_len=50, fs=100)
+PLAIN = PretrainSettings(crop_seconds=0.5)
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -64,7 +63,7 @@ def test_crops_of_a_pair_have_their_own_places() -> None:
 def test_a_lead_view_keeps_that_lead_alone(make) -> None:
     drawn = set()
     for seed in range(20):
-        out = make(clocks(), replace(PLAIN, n_leads=3), generator(seed))
+        out = make(clocks(), replace(PLAIN, leads_per_step=3), generator(seed))
         alive = (out != 0).any(dim=-1).flatten(0, -2)
         assert out.shape[-3:] == (3, 12, 50)
         assert (out != 0).all(dim=-1).flatten(0, -2).equal(alive)
@@ -78,7 +77,7 @@ def test_a_lead_view_keeps_that_lead_alone(make) -> None:
 
 def test_one_lead_gives_no_pair() -> None:
     with pytest.raises(EcgkitError, match="1 leads for each step: give from 2 to 12"):
-        views.leads_of_crop(clocks(), replace(PLAIN, n_leads=1), generator())
+        views.leads_of_crop(clocks(), replace(PLAIN, leads_per_step=1), generator())
 
 
 def test_leads_of_segments_are_of_adjacent_ones_and_augmentations_of_the_same() -> None:
@@ -139,7 +138,7 @@ def test_simulated_pairs_are_two_visits_of_one_patient() -> None:
     owners = cohort.records(numbers.flatten())["patient_id"].to_numpy().reshape(5, 2)
     assert (owners == batch.patients.numpy()[:, None]).all()
     np.testing.assert_array_equal(batch.x.flatten(0, 1).numpy(), cohort.signals(numbers.flatten()))
-    assert views.patient_pairs(batch, replace(PLAIN, crop_len=100), generator()).equal(batch.x)
+    assert views.patient_pairs(batch, replace(PLAIN, crop_seconds=1.0), generator()).equal(batch.x)
     assert not batch.patients.equal(source(torch.arange(5), generator(1)).patients)
 
 
@@ -173,8 +172,9 @@ def test_without_strength_nothing_happens_and_no_number_is_drawn() -> None:
 
 def test_each_view_has_its_own_augmentation() -> None:
     batch = Batch(ecgs(), torch.arange(4))
-    out = views.two_segments(batch, ViewSettings(125, 100, Augment(angle=0, scale=1, mask=0, gain=0.5)), generator())
-    plain = views.two_segments(batch, ViewSettings(125, 100), generator())
+    how = PretrainSettings(crop_seconds=1.25, augment=Augment(angle=0, scale=1, mask=0, gain=0.5))
+    out = views.two_segments(batch, how, generator())
+    plain = views.two_segments(batch, replace(how, augment=None), generator())
     ratio = (out / plain).mean(dim=(2, 3))
     assert ratio.flatten().unique().numel() == 8
     torch.testing.assert_close(plain * ratio[..., None, None], out)
