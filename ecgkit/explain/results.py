@@ -1,8 +1,9 @@
-"""What every counterfactual explainer gives: ECGs, what the classifier says of them, and why one is not to be used."""
+"""What is asked of a counterfactual explainer, and what it answers: ECGs, and why one of them is not to be used."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -12,8 +13,14 @@ from numpy.typing import NDArray
 from scipy.special import expit
 from torch import nn
 
-from ecgkit.explain.conditions import wanted_logits
+from ecgkit.errors import EcgkitError
 
+#: Wishes for this probability or beyond, on either side, ask for what is typical of ECGs with, or without, the label.
+EXTREME = 0.05
+#: What is asked for where nothing finer is: the disease away, and the disease there.
+AWAY, THERE = EXTREME, 1 - EXTREME
+#: The label that is the absence of the others: it must give way when they change, and they when it does.
+NORMAL = "NORM"
 #: A target is reached within this distance in probability: 0.05 is reached at 0.10, 0.95 at 0.90.
 WITHIN = 0.05
 #: ECGs at a time: more do not stay in a processor's cache, and take longer each.
@@ -57,6 +64,45 @@ class Explainer(Protocol):
         ...
 
 
+def kept_labels(label_names: Sequence[str]) -> NDArray[np.bool_]:
+    """Which labels stay as they are while one is changed, `(n_labels, n_labels)`: row the changed, column the kept."""
+    kept = ~np.eye(len(label_names), dtype=bool)
+    if NORMAL in label_names:
+        place = list(label_names).index(NORMAL)
+        kept[:, place] = kept[place] = False
+    return kept
+
+
+def wanted_logits(target: Mapping[str, Any], label_names: Sequence[str], n: int) -> dict[int, NDArray[np.float64]]:
+    """Wanted logits `(n,)` by place of the label.
+
+    Parameters
+    ----------
+    target : mapping
+        Wanted probability of each label that is to change: one number, or one for each ECG.
+    label_names : sequence of str
+        Labels of the classifier.
+    n : int
+        ECGs.
+
+    Raises
+    ------
+    EcgkitError
+        For an unknown label, or a probability that is not between 0 and 1.
+    """
+    if not target:
+        raise EcgkitError("nothing is asked; give target={\"" + label_names[0] + "\": 0.05}, a label and a probability")
+    wanted = {}
+    for name, value in target.items():
+        if name not in label_names:
+            raise EcgkitError(f"no label {name!r}; the classifier has {', '.join(label_names)}")
+        p = np.asarray(value, dtype=np.float64)
+        if p.shape not in ((), (n,)) or not ((p > 0) & (p < 1)).all():
+            raise EcgkitError(f"target of {name}: give one probability between 0 and 1, or {n} of them")
+        wanted[list(label_names).index(name)] = np.broadcast_to(np.log(p / (1 - p)), (n,))
+    return wanted
+
+
 def reached(probabilities: NDArray[np.float64], target: Mapping[str, Any], label_names: tuple[str, ...],
             within: float = WITHIN) -> NDArray[np.bool_]:
     """Whether all wanted probabilities were reached, `(n,)`: from 0.95 on (0.05 down) further is reached too."""
@@ -68,19 +114,28 @@ def reached(probabilities: NDArray[np.float64], target: Mapping[str, Any], label
     return good
 
 
-def classify(classifier: nn.Module, x: NDArray[np.float32], batch_size: int = BATCH) -> NDArray[np.float64]:
-    """Logits `(n, n_labels)` of any classifier for ECGs `(n, 12, sig_len)`, in eval mode and without gradients."""
-    device = next((weight.device for weight in classifier.parameters()), torch.device("cpu"))
-    # Each module's own: a frozen part stays in eval mode inside a model in training.
-    modes = [(module, module.training) for module in classifier.modules()]
-    classifier.eval()
+@contextmanager
+def held(*models: nn.Module) -> Iterator[torch.device]:
+    """Models in eval mode, their weights without gradients; afterwards as they were. Gives the first one's device."""
+    # Each module's own mode: a frozen part stays in eval mode inside a model in training.
+    modes = [(module, module.training) for model in models for module in model.modules()]
+    weights = [(weight, weight.requires_grad) for model in models for weight in model.parameters()]
     try:
-        with torch.no_grad():
-            parts = [classifier(torch.from_numpy(np.array(x[at:at + batch_size], dtype=np.float32)).to(device)).cpu()
-                     for at in range(0, max(1, len(x)), batch_size)]
+        for model in models:
+            model.eval().requires_grad_(False)
+        yield next((weight.device for weight in models[0].parameters()), torch.device("cpu"))
     finally:
         for module, mode in modes:
             module.training = mode
+        for weight, wants in weights:
+            weight.requires_grad_(wants)
+
+
+def classify(classifier: nn.Module, x: NDArray[np.float32], batch_size: int = BATCH) -> NDArray[np.float64]:
+    """Logits `(n, n_labels)` of any classifier for ECGs `(n, 12, sig_len)`, in eval mode and without gradients."""
+    with held(classifier) as device, torch.no_grad():
+        parts = [classifier(torch.from_numpy(np.array(x[at:at + batch_size], dtype=np.float32)).to(device)).cpu()
+                 for at in range(0, max(1, len(x)), batch_size)]
     return torch.cat(parts).double().numpy()
 
 
@@ -99,11 +154,10 @@ def assessed(signals: NDArray[np.float32], logits: NDArray[np.float64], target: 
              label_names: tuple[str, ...]) -> Counterfactuals:
     """The same, where the classifier's logits `(n, n_labels)` are known."""
     p = probability(logits)
-    good = reached(p, target, label_names)
     reason = np.full(len(signals), "", dtype=object)
-    for name in target:
+    for name, wanted in target.items():
         k = label_names.index(name)
-        aim = np.broadcast_to(np.asarray(target[name], dtype=np.float64), (len(signals),))
+        aim = np.broadcast_to(np.asarray(wanted, dtype=np.float64), (len(signals),))
         for row in np.flatnonzero(~reached(p, {name: aim}, label_names) & (reason == "")):
             reason[row] = f"not reached: {name} is {p[row, k]:.2f}, wanted {aim[row]:.2f}"
-    return Counterfactuals(signals, p, good, reason)
+    return Counterfactuals(signals, p, reached(p, target, label_names), reason)

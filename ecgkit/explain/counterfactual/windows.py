@@ -1,4 +1,4 @@
-"""Training windows of an explainer: pieces of ECGs, what the classifier says of each, and real partners to ask for."""
+"""What a generator and its discriminator are shown in training: windows of ECGs, and what is wished for of each."""
 
 from __future__ import annotations
 
@@ -12,15 +12,49 @@ from torch.nn.functional import one_hot
 
 from ecgkit.datasets.base import ECGDataset
 from ecgkit.errors import EcgkitError
-from ecgkit.explain.conditions import clipped, discriminator_condition, generator_condition
-from ecgkit.explain.results import classify
+from ecgkit.explain.results import EXTREME, classify
 from ecgkit.progress import track
 
+#: Logits are read within this range: beyond it, probabilities differ by less than three thousandths.
+MOST_LOGIT = 6.0
+#: Logits are divided by this before a network reads them.
+SCALE = 4.0
 #: Windows begin at so many places of each ECG.
 PLACES = 6
 #: Logits that differ by less are as good as the same.
 BLUR = 0.3
 _BATCH = 256
+
+
+def clipped(logits: Tensor) -> Tensor:
+    """Logits within `MOST_LOGIT`."""
+    return logits.clamp(-MOST_LOGIT, MOST_LOGIT)
+
+
+def typical_logits(logits: Tensor) -> Tensor:
+    """The logits of ECGs without and with each label, `(n_labels, 2)`: medians of either side, beyond `EXTREME`."""
+    least = float(np.log((1 - EXTREME) / EXTREME))
+    ends = torch.empty(logits.shape[1], 2)
+    for place, column in enumerate(logits.T):
+        for side, sign in enumerate((-1.0, 1.0)):
+            beyond = sign * column[sign * column > 0]
+            ends[place, side] = sign * max(least, float(beyond.median()) if len(beyond) else least)
+    return clipped(ends)
+
+
+def generator_condition(now: Tensor, wanted: Tensor, asked: Tensor, noise: Tensor) -> Tensor:
+    """What the generator is told: all wanted logits, their distance from now, which are asked, and random numbers.
+
+    All of shape `(batch, n_labels)`, noise `(batch, n_noise)`; labels that nobody asked for are wanted as they are.
+    """
+    aim = torch.where(asked, clipped(wanted), clipped(now)) / SCALE
+    return torch.cat([aim, aim - clipped(now) / SCALE, asked.to(now.dtype), noise], dim=1)
+
+
+def discriminator_condition(label: Tensor, logit: Tensor, n_labels: int) -> Tensor:
+    """What the discriminator is told: one label `(batch,)` and its logit `(batch,)`; `(batch, 2 * n_labels)`."""
+    which = one_hot(label, n_labels).to(logit.dtype)
+    return torch.cat([which, which * (clipped(logit) / SCALE)[:, None]], dim=1)
 
 
 @dataclass(frozen=True)
