@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from ecgkit.datasets import from_arrays, load
 from ecgkit.evaluation import auroc, bootstrap, resample_patients
-from ecgkit.explain.counterfactual.shipped import load as load_explainer
+from ecgkit.explain.counterfactual.gan import load as load_explainer
 from ecgkit.explain.results import classify
 from ecgkit.leads import LEADS
 from ecgkit.losses import nt_xent

@@ -12,7 +12,7 @@ import ecgkit
 from ecgkit.errors import EcgkitError
 from ecgkit.explain.battery.realism import einthoven_residual
 from ecgkit.explain.counterfactual.gan import CounterfactualGAN
-from ecgkit.explain.counterfactual.shipped import DEFAULT, load
+from ecgkit.explain.counterfactual.gan import DEFAULT, load
 from ecgkit.models import model_card, save_classifier, shipped, weights
 from ecgkit.models.weights import shipped_explainers
 from tests.explain.gan_helpers import TINY, dataset, signals

@@ -5,26 +5,21 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor, nn
+from torch.optim import Adam
 from torch.optim.swa_utils import AveragedModel
 
 from ecgkit.errors import EcgkitError
+from ecgkit.models.generator import Discriminator
 from ecgkit.progress import track
-from ecgkit.training.checkpoint import (
-    load_checkpoint,
-    optimizer_tensors,
-    part,
-    restore_optimizer,
-    run_file,
-    save_checkpoint,
-)
+from ecgkit.training.checkpoint import Resumable, Run
 from ecgkit.training.loop import running_mean
 
 #: Steps between two rows of the history, which is also how often a run is saved.
@@ -63,34 +58,34 @@ class DuelSettings:
     discriminator: dict[str, Any] = field(default_factory=dict)
 
 
-class Duel:
-    """Everything that changes while a network and a discriminator are trained against each other.
+class Duel(Resumable):
+    """A network and a discriminator in training against each other.
 
     A subclass says what it trains, and gives `rate_share`, `one` and `row`.
 
     Parameters
     ----------
-    model, discriminator : Module
+    model : Module
+    discriminator : Discriminator
     settings : DuelSettings
-    seed : int
+    run : Run
+        Tells of everything but the settings; its description is the name of what is trained.
     """
 
-    #: Name of the model in checkpoints, and of what is trained in progress and errors.
-    model_name: str
-    called: str
+    #: Name of the model in checkpoints.
+    name: str
     #: Of the model's Adam.
     betas = (0.0, 0.99)
 
-    def __init__(self, model: nn.Module, discriminator: nn.Module, settings: DuelSettings, seed: int) -> None:
-        self.steps, self.run, self.seed = settings.steps, asdict(settings), seed
+    def __init__(self, model: nn.Module, discriminator: Discriminator, settings: DuelSettings, run: Run) -> None:
+        self.model, self.discriminator, self.steps = model, discriminator, settings.steps
         self.averaged = AveragedModel(model, avg_fn=partial(running_mean, settings.averaging))
-        self.models = {self.model_name: model, "averaged": self.averaged, "discriminator": discriminator}
-        self.rates = {self.model_name: settings.learning_rate, "discriminator": settings.discriminator_rate}
-        self.optimizers = {
-            name: torch.optim.Adam(self.models[name].parameters(), rate, betas=betas)
-            for (name, rate), betas in zip(self.rates.items(), (self.betas, (0.0, 0.99)), strict=True)}
-        self.step = 0
-        self.history: list[dict[str, float]] = []
+        self.rates = {self.name: settings.learning_rate, "discriminator": settings.discriminator_rate}
+        super().__init__(
+            run.also(settings=settings),
+            {self.name: model, "averaged": self.averaged, "discriminator": discriminator},
+            {self.name: Adam(model.parameters(), settings.learning_rate, betas=self.betas),
+             "discriminator": Adam(discriminator.parameters(), settings.discriminator_rate, betas=(0.0, 0.99))})
 
     def rate_share(self) -> float:
         """Share of the learning rates in the step that comes."""
@@ -104,26 +99,23 @@ class Duel:
         """A row of the history, from the losses of some steps."""
         raise NotImplementedError
 
-    def train(self, checkpoints: str | Path | None, about: dict[str, Any]) -> None:
-        """Train all steps, from where a checkpoint of the same run stands; save every `ROW`.
+    def train(self) -> pd.DataFrame:
+        """Train the steps that are left, save every `ROW`, and give the history.
 
-        Each row of the history says how many minutes of training it took up to there, those before a kill too.
+        Each row says how many minutes of training it took up to there, those before a kill too.
         """
-        file = run_file(checkpoints, {"seed": self.seed, **about, **self.run}) if checkpoints else None
-        if file:
-            self.restore(file)
         rows = range(-(-(self.steps - self.step) // ROW))
         spent = self.history[-1].get("minutes", 0.0) if self.history else 0.0
         started = time.monotonic()
-        for _ in track(rows, f"training {self.called}", total=len(rows), unit=f"{ROW} steps"):
+        for _ in track(rows, f"training {self.run.description}", total=len(rows), unit=f"{ROW} steps"):
             self.train_some(min(ROW, self.steps - self.step))
             self.history[-1]["minutes"] = spent + (time.monotonic() - started) / 60
-            if file:
-                self.save(file)
+            self.save()
+        return pd.DataFrame(self.history)
 
     def train_some(self, n_steps: int) -> None:
         """Train `n_steps`, and add a row to the history; draws depend on the seed and the step alone."""
-        seed = int(np.random.SeedSequence([self.seed, self.step]).generate_state(1)[0])
+        seed = int(np.random.SeedSequence([self.run.seed, self.step]).generate_state(1)[0])
         generator = torch.Generator().manual_seed(seed)
         told = []
         for _ in range(n_steps):
@@ -143,52 +135,29 @@ class Duel:
     def _check(self, losses: Mapping[str, float]) -> None:
         """Refuse to go on with a loss that is no longer finite."""
         if not all(map(math.isfinite, losses.values())):
-            raise EcgkitError(f"{self.called}'s training diverged at step {self.step}: "
+            raise EcgkitError(f"{self.run.description}'s training diverged at step {self.step}: "
                               f"{', '.join(f'{name} {value:.3g}' for name, value in losses.items())}; "
                               "lower the learning rate or raise the penalty")
 
     def teach_discriminator(self, real: Tensor, fake: Tensor, condition: Tensor, penalty: float) -> dict[str, float]:
         """One step of the discriminator, with so much of the gradient penalty; its mean scores `real` and `fake`."""
-        discriminator = self.models["discriminator"]
-        on_real, on_fake = discriminator(real, condition), discriminator(fake, condition)
+        on_real, on_fake = self.discriminator(real, condition), self.discriminator(fake, condition)
         loss = hinge(on_real, on_fake)
         if penalty:
-            loss = loss + penalty * gradient_penalty(discriminator, real, condition)
+            loss = loss + penalty * gradient_penalty(self.discriminator, real, condition)
         self.descend("discriminator", loss)
         return {"real": float(on_real.detach().mean()), "fake": float(on_fake.detach().mean())}
 
     def teach_model(self, loss: Tensor) -> None:
         """One step of the model and of its running mean."""
-        self.descend(self.model_name, loss)
-        self.averaged.update_parameters(self.models[self.model_name])
+        self.descend(self.name, loss)
+        self.averaged.update_parameters(self.model)
 
     def descend(self, name: str, loss: Tensor) -> None:
         """One step of an optimizer."""
         self.optimizers[name].zero_grad()
         loss.backward()
         self.optimizers[name].step()
-
-    def save(self, file: Path) -> None:
-        """Keep everything that a resumed run needs."""
-        tensors = {f"{name}/{key}": value
-                   for name, model in self.models.items() for key, value in model.state_dict().items()}
-        for name, optimizer in self.optimizers.items():
-            tensors |= {f"{name}-{key}": value for key, value in optimizer_tensors(optimizer).items()}
-        groups = {name: optimizer.state_dict()["param_groups"] for name, optimizer in self.optimizers.items()}
-        save_checkpoint(file, tensors, {"step": self.step, "history": self.history, "groups": groups})
-
-    def restore(self, file: Path) -> None:
-        """Go on where a checkpoint stands, if there is one."""
-        found = load_checkpoint(file)
-        if found is None:
-            return
-        tensors, state = found
-        for name, model in self.models.items():
-            model.load_state_dict(part(tensors, name))
-        for name, optimizer in self.optimizers.items():
-            own = {key.removeprefix(f"{name}-"): value for key, value in tensors.items() if key.startswith(f"{name}-")}
-            restore_optimizer(optimizer, own, state["groups"][name])
-        self.step, self.history = state["step"], state["history"]
 
 
 def hinge(real: Tensor, fake: Tensor) -> Tensor:

@@ -11,28 +11,57 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from ecgkit.datasets.base import ECGDataset
 from ecgkit.errors import EcgkitError
-from ecgkit.explain.conditions import (
-    EXTREME,
+from ecgkit.explain.counterfactual.training import LEAST_CORRELATION, GANSettings, train_generator
+from ecgkit.explain.counterfactual.windows import (
+    cut_windows,
+    discriminator_condition,
     generator_condition,
     typical_logits,
-    wanted_logits,
 )
-from ecgkit.explain.counterfactual.plausibility import least_plausible, plausibility
-from ecgkit.explain.counterfactual.training import LEAST_CORRELATION, GANSettings, train_generator
-from ecgkit.explain.counterfactual.windows import cut_windows
-from ecgkit.explain.results import BATCH, Counterfactuals, assessed, classify, probability
+from ecgkit.explain.results import EXTREME, BATCH, Counterfactuals, assessed, classify, probability, wanted_logits
 from ecgkit.leads import N_LEADS
 from ecgkit.models.generator import Discriminator, Generator
-from ecgkit.models.weights import load_explainer, save_explainer
+from ecgkit.models.weights import load_classifier, load_explainer, save_explainer, shipped_explainers
 from ecgkit.models.windowed import Classifier
-from ecgkit.training.checkpoint import weights_digest
+from ecgkit.training.checkpoint import Run, weights_digest
 
 #: Where an answer falls short or goes too far, the wish is put again, corrected by what was missing: so often at most.
 ROUNDS = 4
+#: Of real ECGs, this share looks less real than the limit of what is held for plausible.
+IMPLAUSIBLE_SHARE = 0.01
+#: Real ECGs that the limit is found on, at most.
+_ASKED_FOR_LIMIT = 1000
+#: The shipped explainer of the classifier of the same name.
+DEFAULT = "ptbxl-superclass"
+
+
+def load(path_or_name: str | Path = DEFAULT, classifier: str | Path | None = None) -> CounterfactualGAN:
+    """Give a trained explainer with its classifier, ready to be asked.
+
+    Parameters
+    ----------
+    path_or_name : path
+        The name of a shipped explainer, or a file of `CounterfactualGAN.save`.
+    classifier : path, optional
+        The classifier that it explains: a file, or the name of a shipped one; by default the one of the same name.
+
+    Raises
+    ------
+    EcgkitError
+        Where there is no such file, or it explains another classifier.
+    """
+    if classifier is None:
+        known = shipped_explainers()
+        if str(path_or_name) not in known:
+            remedy = "give also the classifier that it explains" if Path(path_or_name).is_file() else \
+                f"no such explainer is shipped (there are {', '.join(known) or 'none'}), and there is no such file"
+            raise EcgkitError(f"{path_or_name}: {remedy}")
+        classifier = path_or_name
+    return CounterfactualGAN.restored(path_or_name, load_classifier(classifier))
 
 
 class CounterfactualGAN:
@@ -82,21 +111,13 @@ class CounterfactualGAN:
 
     def fit(self, data: ECGDataset, *, seed: int = 0, checkpoints: str | Path | None = None,
             device: str = "cpu") -> CounterfactualGAN:
-        """Train on the ECGs of a dataset; their labels are not used.
+        """Train on the ECGs of a dataset at `fs` (training folds only), whose labels are not used; gives itself.
 
         Parameters
         ----------
         data : ECGDataset
-            At `fs`; training folds only.
-        seed : int
-        checkpoints : path, optional
-            Folder in which an interrupted run is found again.
-        device : str
-
-        Returns
-        -------
-        CounterfactualGAN
-            Itself.
+        seed, checkpoints, device
+            As in `ecgkit.training.checkpoint.Run`.
 
         Raises
         ------
@@ -107,16 +128,16 @@ class CounterfactualGAN:
         if data.fs != self.fs:
             raise EcgkitError(f"{data.name} has {data.fs:g} Hz, the classifier expects {self.fs:g}; load it with "
                               f"fs={self.fs:g}")
-        windows = cut_windows(data, self.classifier, self.length)
-        run = {"task": "counterfactual", "data": data.fingerprint(), "labels": self.label_names,
-               "classifiers": [weights_digest(model) for model in (self.classifier, *self.twins)]}
+        windows, classifiers = cut_windows(data, self.classifier, self.length), (self.classifier, *self.twins)
+        run = Run("the generator", {"task": "counterfactual", "data": data, "labels": self.label_names,
+                                    "classifiers": classifiers}, seed, checkpoints, device)
         self._generator, self._discriminator, self.history = train_generator(
-            windows, (self.classifier, *self.twins), self.settings, labels=self.label_names, fs=self.fs, seed=seed,
-            checkpoints=checkpoints, run=run, device=device)
+            windows, classifiers, self.settings, self.label_names, run)
         # The twins are judges from here on, as they will be kept.
         self.twins = tuple(deepcopy(twin) for twin in self.twins)
         for model in (self._generator, self._discriminator, *self.twins):
-            _as_kept(model)
+            # Rounded to the half precision in which they are kept: what is tested is what is shipped.
+            model.half().float()
         self.ends = typical_logits(windows.logits)
         self.limit = least_plausible(self._discriminator, data, self.ends, self.length)
         return self
@@ -310,9 +331,42 @@ def _with(all_: Counterfactuals, rows: NDArray[np.intp], part: Counterfactuals) 
     return merged
 
 
-def _as_kept(model: nn.Module) -> None:
-    """Round weights to the half precision in which they are kept: what is tested is what is shipped."""
+def plausibility(discriminator: Discriminator, signals: NDArray[np.float32], ends: Tensor, length: int) -> \
+        NDArray[np.float64]:
+    """How real ECGs look, of whatever kind suits them best.
+
+    Held against the one kind that was wished for, half of all answers would be refused: a heart with the voltages of
+    hypertrophy and nothing else of it is not typical of hypertrophy, but it is an ECG.
+
+    Parameters
+    ----------
+    discriminator : Discriminator
+    signals : ndarray, shape (n, 12, sig_len)
+        mV.
+    ends : Tensor, shape (n_labels, 2)
+        Logits that are typical without, and with, each label: the kinds.
+    length : int
+        Samples of the windows that the discriminator was trained on; an ECG's score is the mean over its windows.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        Scores; higher is more real.
+    """
+    device, n_labels = next(discriminator.parameters()).device, len(ends)
+    kinds = discriminator_condition(torch.arange(n_labels).repeat_interleave(2), ends.flatten(), n_labels).to(device)
+    length = min(length, signals.shape[-1])
+    places = np.unique(np.linspace(0, signals.shape[-1] - length, -(-signals.shape[-1] // length)).astype(int))
+    scores = np.empty(len(signals))
     with torch.no_grad():
-        for tensor in model.state_dict().values():
-            if tensor.is_floating_point():
-                tensor.copy_(tensor.half().float())
+        for start in range(0, len(signals), BATCH):
+            x = torch.from_numpy(signals[start:start + BATCH]).to(device)
+            by_window = [discriminator.against_all(x[..., at:at + length], kinds) for at in places]
+            scores[start:start + BATCH] = torch.stack(by_window).mean(dim=0).amax(dim=1).cpu()
+    return scores
+
+
+def least_plausible(discriminator: Discriminator, real: ECGDataset, ends: Tensor, length: int) -> float:
+    """The score that `IMPLAUSIBLE_SHARE` of real ECGs falls short of."""
+    some = np.unique(np.linspace(0, len(real) - 1, min(len(real), _ASKED_FOR_LIMIT)).astype(np.intp))
+    return float(np.quantile(plausibility(discriminator, real.batch(some), ends, length), IMPLAUSIBLE_SHARE))

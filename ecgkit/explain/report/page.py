@@ -19,7 +19,7 @@ from torch import nn
 from ecgkit.datasets.reader import read_record
 from ecgkit.errors import EcgkitError
 from ecgkit.explain.conditions import AWAY, THERE, wanted_logits
-from ecgkit.explain.counterfactual.shipped import DEFAULT, load
+from ecgkit.explain.counterfactual.gan import DEFAULT, load
 from ecgkit.explain.report.changes import (
     Sweep,
     ask_sweep,
