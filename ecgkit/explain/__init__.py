@@ -6,8 +6,7 @@
 
 from ecgkit.explain.attribution.methods import METHODS, attribute, completeness_error
 from ecgkit.explain.baselines import PGD, LatentAscent, NearestUnlikeNeighbour, Wachter
-from ecgkit.explain.counterfactual.gan import CounterfactualGAN
-from ecgkit.explain.counterfactual.shipped import load
+from ecgkit.explain.counterfactual.gan import CounterfactualGAN, load
 from ecgkit.explain.results import Counterfactuals, Explainer
 from ecgkit.explain.style.explainer import StyleExplainer
 

@@ -154,10 +154,11 @@ def assessed(signals: NDArray[np.float32], logits: NDArray[np.float64], target: 
              label_names: tuple[str, ...]) -> Counterfactuals:
     """The same, where the classifier's logits `(n, n_labels)` are known."""
     p = probability(logits)
+    good = reached(p, target, label_names)
     reason = np.full(len(signals), "", dtype=object)
     for name, wanted in target.items():
         k = label_names.index(name)
         aim = np.broadcast_to(np.asarray(wanted, dtype=np.float64), (len(signals),))
         for row in np.flatnonzero(~reached(p, {name: aim}, label_names) & (reason == "")):
             reason[row] = f"not reached: {name} is {p[row, k]:.2f}, wanted {aim[row]:.2f}"
-    return Counterfactuals(signals, p, reached(p, target, label_names), reason)
+    return Counterfactuals(signals, p, good, reason)

@@ -23,9 +23,8 @@ from ecgkit.explain.battery.oracle import rule_oracle
 from ecgkit.explain.battery.reach import Follows, follows, outcomes
 from ecgkit.explain.battery.realism import embedding_distances
 from ecgkit.explain.battery.stability import consistency
-from ecgkit.explain.conditions import AWAY, THERE
 from ecgkit.explain.counterfactual.gan import CounterfactualGAN
-from ecgkit.explain.results import Counterfactuals, Explainer, classify
+from ecgkit.explain.results import AWAY, THERE, Counterfactuals, Explainer, classify
 from ecgkit.models.windowed import Classifier
 from ecgkit.physiology import delineate, measure
 from ecgkit.study.counterfactuals import hum, hum_size

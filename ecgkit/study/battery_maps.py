@@ -14,7 +14,7 @@ from ecgkit.explain.attribution.methods import attribute
 from ecgkit.explain.battery import localisation
 from ecgkit.explain.battery.examine import Answers, Bench
 from ecgkit.explain.battery.perturbation import ExchangeCurve, quac
-from ecgkit.explain.conditions import AWAY
+from ecgkit.explain.results import AWAY
 from ecgkit.physiology import delineate
 from ecgkit.study.attribution import reference_maps
 from ecgkit.study.battery import printed_value, with_interval

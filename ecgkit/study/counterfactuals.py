@@ -19,9 +19,8 @@ from ecgkit.errors import EcgkitError
 from ecgkit.evaluation import resample_patients
 from ecgkit.explain.attribution.players import BEFORE, beat_aligned
 from ecgkit.explain.battery.examine import Answers, Bench
-from ecgkit.explain.counterfactual.duel import Weights
 from ecgkit.explain.counterfactual.gan import CounterfactualGAN
-from ecgkit.explain.counterfactual.training import GANSettings
+from ecgkit.explain.counterfactual.training import GANSettings, Weights
 from ecgkit.explain.report.changes import in_words
 from ecgkit.explain.results import probability
 from ecgkit.leads import LEADS

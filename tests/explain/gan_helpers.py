@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ecgkit.datasets import ECGDataset, from_arrays
-from ecgkit.explain.counterfactual.duel import Weights
-from ecgkit.explain.counterfactual.training import GANSettings
+from ecgkit.explain.counterfactual.training import GANSettings, Weights
 from ecgkit.leads import LEADS, from_independent
 
 NAMES, FS, SECONDS = ("A", "B"), 100.0, 0.64

@@ -1,4 +1,4 @@
-"""Counterfactuals: what counts as reached, why not, and that asking a classifier leaves it as it was."""
+"""What is asked and what is answered: wanted logits, what counts as reached, why not, and how a classifier is asked."""
 
 from __future__ import annotations
 
@@ -10,8 +10,43 @@ import torch
 from torch import Tensor, nn
 
 from ecgkit.errors import EcgkitError
-from ecgkit.explain.results import classify, judged, probability, reached
+from ecgkit.explain.results import (
+    classify,
+    judged,
+    kept_labels,
+    probability,
+    reached,
+    wanted_logits,
+)
 from tests.explain.gan_helpers import NAMES, V1, V5, Heights, signals
+
+
+def test_all_other_labels_stay_but_normal_gives_way_and_makes_way() -> None:
+    kept = kept_labels(("NORM", "MI", "CD"))
+    assert kept.tolist() == [[False, False, False], [False, False, True], [False, True, False]]
+    assert kept_labels(("MI", "CD")).tolist() == [[False, True], [True, False]]
+
+
+def test_wanted_probabilities_become_logits_by_place() -> None:
+    wanted = wanted_logits({"B": 0.95, "A": [0.5, 0.1]}, ("A", "B"), 2)
+    assert list(wanted) == [1, 0]
+    np.testing.assert_allclose(wanted[1], np.log([19, 19]))
+    np.testing.assert_allclose(wanted[0], [0, -np.log(9)], atol=1e-12)
+
+
+@pytest.mark.parametrize(("target", "words"), [
+    ({}, 'nothing is asked; give target={"A": 0.05}'),
+    ({"C": 0.5}, "no label 'C'; the classifier has A, B"),
+    ({"A": 0.0}, "target of A: give one probability between 0 and 1"),
+    ({"A": 1}, "target of A"),
+    ({"A": float("nan")}, "target of A"),
+    ({"B": [0.1, 0.2, 0.3]}, "target of B: give one probability between 0 and 1, or 2 of them"),
+])
+def test_what_cannot_be_asked_is_said_in_one_line(target: dict[str, Any], words: str) -> None:
+    with pytest.raises(EcgkitError) as caught:
+        wanted_logits(target, ("A", "B"), 2)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(("wanted", "good", "bad"), [

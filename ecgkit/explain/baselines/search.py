@@ -13,8 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import smooth_l1_loss
 
 from ecgkit.errors import EcgkitError
-from ecgkit.explain.conditions import wanted_logits
-from ecgkit.explain.results import Counterfactuals, judged, probability, reached
+from ecgkit.explain.results import Counterfactuals, judged, probability, reached, wanted_logits
 from ecgkit.leads import N_LEADS
 from ecgkit.progress import track
 

@@ -21,8 +21,7 @@ from ecgkit.explain.battery.oracle import rule_oracle, unrelated_moves, unrelate
 from ecgkit.explain.battery.reach import kept, outcomes
 from ecgkit.explain.battery.realism import changed_share, cosine, einthoven_residual, share_above
 from ecgkit.explain.battery.transfer import survives, transfer
-from ecgkit.explain.conditions import AWAY, THERE
-from ecgkit.explain.results import Explainer, classify, probability
+from ecgkit.explain.results import AWAY, THERE, Explainer, classify, probability
 from ecgkit.models.weights import pretrained
 from ecgkit.models.windowed import Classifier, Embedder
 from ecgkit.physiology import Measurements, measure, repeatability

@@ -13,8 +13,7 @@ from scipy.stats import rankdata
 
 from ecgkit.errors import EcgkitError
 from ecgkit.evaluation.checks import Array, ratio
-from ecgkit.explain.conditions import kept_labels
-from ecgkit.explain.results import Counterfactuals
+from ecgkit.explain.results import Counterfactuals, kept_labels
 
 #: What becomes of a request.
 OUTCOMES = ("valid", "failed", "abstained")
@@ -103,7 +102,7 @@ def kept(before: Any, after: Any, label: str, label_names: Sequence[str]) -> Arr
     before, after : array_like, shape (n, n_labels)
         Probabilities.
     label : str
-        The label that was to change; `ecgkit.explain.conditions.kept_labels` says which are to stay.
+        The label that was to change; `ecgkit.explain.results.kept_labels` says which are to stay.
     label_names : sequence of str
 
     Returns

@@ -22,7 +22,7 @@ from ecgkit.explain.counterfactual.windows import (
     generator_condition,
     typical_logits,
 )
-from ecgkit.explain.results import EXTREME, BATCH, Counterfactuals, assessed, classify, probability, wanted_logits
+from ecgkit.explain.results import BATCH, EXTREME, Counterfactuals, assessed, classify, probability, wanted_logits
 from ecgkit.leads import N_LEADS
 from ecgkit.models.generator import Discriminator, Generator
 from ecgkit.models.weights import load_classifier, load_explainer, save_explainer, shipped_explainers
@@ -136,8 +136,7 @@ class CounterfactualGAN:
         # The twins are judges from here on, as they will be kept.
         self.twins = tuple(deepcopy(twin) for twin in self.twins)
         for model in (self._generator, self._discriminator, *self.twins):
-            # Rounded to the half precision in which they are kept: what is tested is what is shipped.
-            model.half().float()
+            _as_kept(model)
         self.ends = typical_logits(windows.logits)
         self.limit = least_plausible(self._discriminator, data, self.ends, self.length)
         return self
@@ -329,6 +328,14 @@ def _with(all_: Counterfactuals, rows: NDArray[np.intp], part: Counterfactuals) 
     for into, values in zip(vars(merged).values(), vars(part).values(), strict=True):
         into[rows] = values
     return merged
+
+
+def _as_kept(model: nn.Module) -> None:
+    """Round weights to the half precision in which they are kept: what is tested is what is shipped."""
+    with torch.no_grad():
+        for tensor in model.state_dict().values():
+            if tensor.is_floating_point():
+                tensor.copy_(tensor.half().float())
 
 
 def plausibility(discriminator: Discriminator, signals: NDArray[np.float32], ends: Tensor, length: int) -> \

@@ -18,7 +18,6 @@ from torch import nn
 
 from ecgkit.datasets.reader import read_record
 from ecgkit.errors import EcgkitError
-from ecgkit.explain.conditions import AWAY, THERE, wanted_logits
 from ecgkit.explain.counterfactual.gan import DEFAULT, load
 from ecgkit.explain.report.changes import (
     Sweep,
@@ -32,7 +31,7 @@ from ecgkit.explain.report.changes import (
     unit_of,
 )
 from ecgkit.explain.report.slider import asset, render, slider_html
-from ecgkit.explain.results import Counterfactuals, Explainer, classify, probability
+from ecgkit.explain.results import AWAY, THERE, Counterfactuals, Explainer, classify, probability, wanted_logits
 from ecgkit.figures.counterfactual import before_after
 from ecgkit.models.weights import model_card, shipped, shipped_explainers
 from ecgkit.physiology import measure, repeatability

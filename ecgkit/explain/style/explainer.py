@@ -22,7 +22,7 @@ from ecgkit.explain.style.beats import coordinate_name, measured_beats, measured
 from ecgkit.explain.style.training import StyleSettings, train_style
 from ecgkit.leads import N_LEADS
 from ecgkit.models.style import StyleNet
-from ecgkit.training.checkpoint import weights_digest
+from ecgkit.training.checkpoint import Run
 
 Beats = NDArray[np.float32]
 _BATCH = 256
@@ -103,11 +103,12 @@ class StyleExplainer:
             raise EcgkitError(f"beats of shape {beats.shape}; expected (n, {N_LEADS}, period) with two beats or more "
                               f"and a period that is a multiple of {multiple} samples")
         p = self.probabilities(beats)
-        told = {"classifier": weights_digest(self.classifier), "labels": self.label_names, "sig_len": self.sig_len,
-                "beats": float(np.abs(beats).sum(dtype=np.float64)), "shape": list(beats.shape)}
+        run = Run("the style generator", {
+            "classifier": self.classifier, "labels": self.label_names, "sig_len": self.sig_len,
+            "beats": float(np.abs(beats).sum(dtype=np.float64)), "shape": list(beats.shape)}, seed, checkpoints)
         self._net, self.history = train_style(
-            torch.from_numpy(beats), torch.from_numpy(p.astype(np.float32)), self._ask, self.settings,
-            millivolts=float(beats.std()), seed=seed, checkpoints=checkpoints, run=told)
+            torch.from_numpy(beats), torch.from_numpy(p.astype(np.float32)), self._ask, self.settings, run,
+            millivolts=float(beats.std()))
         style = self.style(beats)
         self._ends = torch.quantile(style, torch.tensor([TRIM, 1 - TRIM]), dim=0)
         return self

@@ -1,27 +1,23 @@
-"""Training of a style generator of beats against a discriminator: checkpointed, resumed, watched for collapse."""
+"""Training of a style generator of beats against a discriminator: what it is to do, and how alike and varied it is."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
-from functools import partial
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
 import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
-from torch.optim.swa_utils import AveragedModel
 
 from ecgkit.errors import EcgkitError
-from ecgkit.explain.counterfactual.duel import Duel
+from ecgkit.explain.counterfactual.duel import Duel, DuelSettings
 from ecgkit.leads import independent
 from ecgkit.models.generator import Discriminator
 from ecgkit.models.style import StyleNet
-from ecgkit.training.checkpoint import run_file
-from ecgkit.training.loop import running_mean
+from ecgkit.training.checkpoint import Run, seeded
 
 #: From beats `(batch, 12, period)` in mV to logits `(batch, n_labels)`, with gradients.
 Ask = Callable[[Tensor], Tensor]
@@ -57,53 +53,44 @@ class StyleWeights:
     adversarial: float = 0.05
 
 
-@dataclass(frozen=True)
-class StyleSettings:
-    """How a style generator is trained.
+@dataclass(frozen=True, kw_only=True)
+class StyleSettings(DuelSettings):
+    """How a style generator is trained, beside what `DuelSettings` says.
+
+    The rates fall to a twentieth along a cosine; the betas of encoder and generator are 0.9 and 0.99. Over `warmup`,
+    the losses of the critics rise to their weights: a beat has to look like one first.
 
     Parameters
     ----------
     n_latent : int
         Numbers of the encoder.
-    steps, batch_size : int
-    learning_rate, discriminator_rate : float
-        Adam's, with betas 0 and 0.99 (0.9 and 0.99 for encoder and generator); both fall to a twentieth along a cosine.
     critics_every : int
-        Steps between those that ask the classifier, the discriminator and the encoder, whose losses then count so many
-        times as much: these are what costs time.
-    warmup : float
-        Share of the steps over which these losses rise to their weights: a beat has to look like one first.
-    penalty, penalty_every : float, int
-        Weight of the gradient penalty (R1) and steps of the discriminator between its uses.
-    averaging : float
-        Decay of the running mean of encoder and generator.
+        Steps between those that ask the critics (the classifier, the discriminator and the encoder), whose losses then
+        count so many times as much: these are what costs time.
     least_variety : float
         Beats drawn after training that differ among themselves less than this share of what real ones do: collapse.
     weights : StyleWeights
-    encoder, generator, discriminator : dict
-        Options of `StyleEncoder`, `StyleGenerator` and `Discriminator`.
+    encoder : dict
+        Options of `StyleEncoder`.
     """
 
-    n_latent: int = 32
     steps: int = 3000
     batch_size: int = 32
     learning_rate: float = 3e-3
     discriminator_rate: float = 5e-4
-    critics_every: int = 4
-    warmup: float = 0.3
     penalty: float = 2.0
     penalty_every: int = 4
     averaging: float = 0.995
+    discriminator: dict[str, Any] = field(default_factory=lambda: {"widths": (32, 48, 64, 64)})
+    n_latent: int = 32
+    critics_every: int = 4
     least_variety: float = LEAST_VARIETY
     weights: StyleWeights = field(default_factory=StyleWeights)
     encoder: dict[str, Any] = field(default_factory=dict)
-    generator: dict[str, Any] = field(default_factory=dict)
-    discriminator: dict[str, Any] = field(default_factory=lambda: {"widths": (32, 48, 64, 64)})
 
 
-def train_style(beats: Tensor, probabilities: Tensor, ask: Ask, settings: StyleSettings, *, millivolts: float = 0.25,
-                seed: int = 0, checkpoints: str | Path | None = None,
-                run: dict[str, Any] | None = None) -> tuple[StyleNet, pd.DataFrame]:
+def train_style(beats: Tensor, probabilities: Tensor, ask: Ask, settings: StyleSettings, run: Run, *,
+                millivolts: float = 0.25) -> tuple[StyleNet, pd.DataFrame]:
     """Train encoder and generator so that a beat drawn again looks alike and the classifier answers alike.
 
     Parameters
@@ -115,13 +102,10 @@ def train_style(beats: Tensor, probabilities: Tensor, ask: Ask, settings: StyleS
     ask : callable
         The classifier, from beats to logits; its weights have no gradients.
     settings : StyleSettings
+    run : Run
+        Tells of beats and classifier.
     millivolts : float
         One number for all leads by which signals are divided.
-    seed : int
-    checkpoints : path, optional
-        Folder in which an interrupted run is found again; it ends in the same weights.
-    run : dict, optional
-        What tells this run from others beside settings and seed.
 
     Returns
     -------
@@ -136,38 +120,29 @@ def train_style(beats: Tensor, probabilities: Tensor, ask: Ask, settings: StyleS
     EcgkitError
         Where a loss is no longer finite, or the beats drawn have collapsed into few.
     """
-    state = _State(beats, probabilities, ask, settings, millivolts, seed)
-    told = {"run": run or {}, "seed": seed, "n": len(beats), "millivolts": millivolts, **asdict(settings)}
-    file = run_file(checkpoints, told) if checkpoints else None
-    if file:
-        state.restore(file)
-    state.train(settings.steps, file)
-    variety = state.history[-1]["variety"]
+    state = _State(beats, probabilities, ask, settings, run.also(millivolts=millivolts), millivolts)
+    history = state.train()
+    variety = history["variety"].iloc[-1]
     if variety < settings.least_variety:
         raise EcgkitError(f"the style generator collapsed: its beats vary {variety:.2f} times as much as real ones; "
                           "train longer, or give the beat's reconstruction more weight")
-    return state.mean_net.eval(), pd.DataFrame(state.history)
+    return state.mean_net.eval(), history
 
 
 class _State(Duel):
     """Everything that changes while a run goes on."""
 
-    def __init__(self, beats: Tensor, probabilities: Tensor, ask: Ask, settings: StyleSettings, millivolts: float,
-                 seed: int) -> None:
-        self.beats, self.probabilities, self.ask = beats, probabilities, ask
-        self.settings = settings
+    name, betas = "net", (0.9, 0.99)
+
+    def __init__(self, beats: Tensor, probabilities: Tensor, ask: Ask, settings: StyleSettings, run: Run,
+                 millivolts: float) -> None:
+        self.beats, self.probabilities, self.ask, self.settings = beats, probabilities, ask, settings
         n_labels, period = probabilities.shape[1], beats.shape[2]
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with seeded(run.seed):
             self.net = StyleNet(settings.n_latent, n_labels, period, millivolts=millivolts, encoder=settings.encoder,
                                 generator=settings.generator)
-            self.discriminator = Discriminator(n_labels, millivolts=millivolts, **settings.discriminator)
-        self.averaged = AveragedModel(self.net, avg_fn=partial(running_mean, settings.averaging))
-        models = {"net": self.net, "averaged": self.averaged, "discriminator": self.discriminator}
-        super().__init__(models, {
-            "net": torch.optim.Adam(self.net.parameters(), settings.learning_rate, betas=(0.9, 0.99)),
-            "discriminator": torch.optim.Adam(self.discriminator.parameters(), settings.discriminator_rate,
-                                              betas=(0.0, 0.99))}, seed=seed, name="the style generator")
+            discriminator = Discriminator(n_labels, millivolts=millivolts, **settings.discriminator)
+        super().__init__(self.net, discriminator, settings, run)
 
     @property
     def mean_net(self) -> StyleNet:
@@ -176,24 +151,19 @@ class _State(Duel):
         assert isinstance(net, StyleNet)
         return net
 
-    def train_some(self, n_steps: int) -> None:
-        """Train `n_steps`, and add a row to the history; draws depend on the seed and the step alone."""
-        generator = self.draws()
-        told = []
-        for _ in range(n_steps):
-            self._set_rates()
-            row = self._one(torch.randint(len(self.beats), (self.settings.batch_size,), generator=generator))
-            self.check(row)
-            told.append(row)
-            self.step += 1
+    def rate_share(self) -> float:
+        return 0.05 + 0.95 * (0.5 + 0.5 * math.cos(math.pi * self.step / self.steps))
+
+    def row(self, told: list[dict[str, float]], generator: torch.Generator) -> dict[str, float]:
         means = {str(name): float(mean) for name, mean in pd.DataFrame(told).mean().items()}
         seen = torch.randint(len(self.beats), (256,), generator=generator)
         with torch.no_grad():
             drawn = self.mean_net(self.beats[seen], self.probabilities[seen])
-        self.history.append({"step": self.step, **means, "variety": variety(drawn, self.beats[seen])})
+        return means | {"variety": variety(drawn, self.beats[seen])}
 
-    def _one(self, which: Tensor) -> dict[str, float]:
+    def one(self, generator: torch.Generator) -> dict[str, float]:
         s = self.settings
+        which = torch.randint(len(self.beats), (s.batch_size,), generator=generator)
         x, p = self.beats[which], self.probabilities[which]
         latent = self.net.encoder(x)
         new = self.net.generator(torch.cat([latent, p], dim=1))
@@ -212,15 +182,9 @@ class _State(Duel):
             for name, loss in judged.items():
                 total = total + share * getattr(s.weights, name) * loss
             losses |= judged
-        self.descend("net", total)
+        self.teach_model(total)
         self.discriminator.requires_grad_(True)
-        self.averaged.update_parameters(self.net)
         return {name: float(loss.detach()) for name, loss in losses.items()} | scores
-
-    def _set_rates(self) -> None:
-        s = self.settings
-        share = 0.05 + 0.95 * (0.5 + 0.5 * math.cos(math.pi * self.step / s.steps))
-        self.set_rates({"net": s.learning_rate * share, "discriminator": s.discriminator_rate * share})
 
 
 def divergence(p: Tensor, logits: Tensor) -> Tensor:

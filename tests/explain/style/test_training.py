@@ -16,12 +16,13 @@ from ecgkit.explain.counterfactual import duel
 from ecgkit.explain.style import training as style_training
 from ecgkit.explain.style.training import StyleSettings, divergence, spectral_distance, train_style, variety
 from ecgkit.models.style import StyleNet
+from ecgkit.training.checkpoint import Run
 from tests.explain.style_helpers import TINY, drawn_beats, tall
 
 
 def train(settings: StyleSettings = TINY, checkpoints: Path | None = None) -> tuple[StyleNet, pd.DataFrame]:
     beats = torch.from_numpy(drawn_beats(32))
-    return train_style(beats, torch.sigmoid(tall(beats)), tall, settings, checkpoints=checkpoints)
+    return train_style(beats, torch.sigmoid(tall(beats)), tall, settings, Run(checkpoints=checkpoints))
 
 
 def test_divergence_is_kullback_and_leiblers() -> None:
@@ -75,11 +76,11 @@ def test_losses_that_are_not_finite_are_said(monkeypatch: pytest.MonkeyPatch) ->
         return tall(x) * float("nan")
 
     with pytest.raises(EcgkitError, match="diverged at step 0"):
-        train_style(beats, torch.sigmoid(tall(beats)), broken, TINY)
+        train_style(beats, torch.sigmoid(tall(beats)), broken, TINY, Run())
 
 
 def test_a_collapse_is_said() -> None:
     still = replace(TINY, steps=2, learning_rate=0.0, discriminator_rate=0.0)
     beats = torch.from_numpy(20 * drawn_beats(32))
     with pytest.raises(EcgkitError, match="collapsed"):
-        train_style(beats, torch.sigmoid(tall(beats)), tall, still)
+        train_style(beats, torch.sigmoid(tall(beats)), tall, still, Run())

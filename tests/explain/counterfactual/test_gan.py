@@ -15,11 +15,16 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+import ecgkit
 from ecgkit.errors import EcgkitError
 from ecgkit.explain.battery.reach import outcomes
-from ecgkit.explain.counterfactual.gan import CounterfactualGAN
+from ecgkit.explain.battery.realism import einthoven_residual
+from ecgkit.explain.counterfactual.gan import DEFAULT, CounterfactualGAN, least_plausible, load, plausibility
+from ecgkit.explain.counterfactual.windows import discriminator_condition
 from ecgkit.explain.results import Counterfactuals, classify
-from ecgkit.models import Classifier, build_encoder
+from ecgkit.models import Classifier, build_encoder, model_card, save_classifier, shipped, weights
+from ecgkit.models.generator import Discriminator
+from ecgkit.models.weights import shipped_explainers
 from tests.explain.gan_helpers import FS, NAMES, TINY, V5, Heights, dataset, same, signals
 
 
@@ -260,3 +265,114 @@ def test_the_wish_is_put_again_along_the_slope_of_the_answers_and_the_closest_is
         assert overshot.probabilities[0, 0] == pytest.approx(2 / 3), "the first came closer"
         assert wish[0][0] == np.log(4)
         assert explainer._corrected(x, now, wish, wish, noise).valid.all(), "without the accident"
+
+
+LENGTH = 50
+ENDS = torch.tensor([[-3.0, 4.0], [-5.0, 3.0]])
+
+
+@pytest.fixture(scope="module")
+def discriminator() -> Discriminator:
+    torch.manual_seed(0)
+    return Discriminator(4, widths=(8, 8), kernel_size=3).eval()
+
+
+def test_an_ecg_is_as_real_as_it_is_for_the_kind_that_suits_it_best(discriminator: Discriminator) -> None:
+    real, scores = signals(70, 2 * LENGTH), []
+    for label, end in np.ndindex(2, 2):
+        told = discriminator_condition(torch.full((70,), label), ENDS[label, end].expand(70), 2)
+        with torch.no_grad():
+            scores.append(sum(discriminator(torch.from_numpy(half), told).numpy() / 2
+                              for half in np.split(real, 2, axis=2)))
+    np.testing.assert_allclose(plausibility(discriminator, real, ENDS, LENGTH), np.max(scores, axis=0), atol=1e-5)
+    assert len(set(np.argmax(scores, axis=0))) > 1, "more than one kind is the best of some"
+
+
+@pytest.mark.parametrize("sig_len", [LENGTH - 20, LENGTH, LENGTH + 7, 3 * LENGTH])
+def test_ecgs_of_any_length_are_scored_to_their_ends(discriminator: Discriminator, sig_len: int) -> None:
+    x = signals(2, sig_len)
+    x[1] = x[0]
+    x[1, :, -1] += 1.0
+    first, second = plausibility(discriminator, x, ENDS, LENGTH)
+    assert first != second
+
+
+def test_the_limit_is_what_one_of_a_hundred_real_ecgs_falls_short_of(discriminator: Discriminator) -> None:
+    real = dataset(300)
+    limit = least_plausible(discriminator, real, ENDS, LENGTH)
+    short = plausibility(discriminator, real.signals, ENDS, LENGTH) < limit
+    assert 0 < short.sum() <= 3
+
+
+def test_of_no_ecg_nothing_is_said(discriminator: Discriminator) -> None:
+    assert plausibility(discriminator, signals(1, LENGTH)[:0], ENDS, LENGTH).shape == (0,)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights as a package ships them: the classifiers `small` and `other`, and an explainer of the first."""
+    folder = tmp_path_factory.mktemp("package")
+    (folder / "shipped" / "explainers").mkdir(parents=True)
+    for seed, name in enumerate(("small", "other")):
+        save_classifier(small(seed), folder / "shipped" / f"{name}.safetensors", {})
+    explainer = CounterfactualGAN(small(0), settings=replace(TINY, steps=1)).fit(dataset(4))
+    explainer.save(folder / "shipped" / "explainers" / "small.safetensors", {"data": "heights"})
+    return folder
+
+
+@pytest.fixture
+def shipping(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(weights, "files", lambda package: folder)
+    return folder / "shipped"
+
+
+def test_a_shipped_one_brings_its_classifier(shipping: Path) -> None:
+    explainer = load("small")
+    found = explainer(signals(2), {"A": 0.95})
+    assert found.signals.shape == (2, 12, 100)
+    assert list(shipped_explainers()) == ["small"]
+
+
+def test_a_file_of_ones_own_needs_its_classifier(shipping: Path) -> None:
+    file = shipping / "explainers" / "small.safetensors"
+    np.testing.assert_array_equal(load(file, "small")(signals(1), {"A": 0.9}).signals,
+                                  load("small")(signals(1), {"A": 0.9}).signals)
+    with pytest.raises(EcgkitError, match="give also the classifier that it explains"):
+        load(file)
+    with pytest.raises(EcgkitError, match="explains another classifier"):
+        load(file, "other")
+    with pytest.raises(EcgkitError, match="holds no explainer"):
+        load(shipping / "small.safetensors", "small")
+
+
+def test_where_none_is_shipped_one_line_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weights, "files", lambda package: tmp_path)
+    with pytest.raises(EcgkitError, match="no such explainer is shipped .there are none.") as caught:
+        load()
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_shipped_is_small_says_what_it_is_and_answers() -> None:
+    assert DEFAULT in shipped(), "its classifier"
+    for name, path in shipped_explainers().items():
+        assert path.stat().st_size <= 4 * 2**20
+        assert {"data", "licence", "intended_use"} <= set(model_card(path))
+        explainer = load(name)
+        found = explainer(np.zeros((1, 12, round(10 * explainer.fs)), np.float32), {explainer.label_names[0]: 0.95})
+        assert found.probabilities.shape == (1, len(explainer.label_names))
+
+
+def test_the_one_that_comes_with_the_package_answers_and_says_how_it_was_tested() -> None:
+    explainer = load()
+    card = model_card(shipped_explainers()[DEFAULT])
+    assert "not a medical device" in card["intended_use"]
+    assert {"GAN", "an attack of the same norm"} == set(card["battery"])
+    assert len(card["battery"]["GAN"]) >= 6
+    assert card["battery_data"]
+    x = ecgkit.load("synthetic", n_patients=8).signals[:4]
+    found = explainer(x, {"MI": 0.95})
+    assert found.signals.shape == x.shape
+    assert found.probabilities.shape == (4, 5)
+    assert einthoven_residual(found.signals).max() < 1e-5
+    assert found.valid.any(), "simulated hearts, which it was not trained on, included"
+    assert (found.probabilities[found.valid, explainer.label_names.index("MI")] >= 0.9 - 1e-6).all()
