@@ -1,7 +1,8 @@
 """Contrastive losses: one masked log-softmax, and the ways in which the field fills its masks.
 
 Every method here asks which pairs of embeddings are alike (positives) and which are not (negatives); pairs that are
-neither are left out. Embeddings need not be normalised: the similarity is their cosine.
+neither are left out. Embeddings need not be normalised: the similarity is their cosine, over a `temperature` T above 0.
+All give a scalar.
 """
 
 from __future__ import annotations
@@ -83,15 +84,8 @@ def cosine_similarity(a: Tensor, b: Tensor | None = None) -> Tensor:
 def nt_xent(z: Tensor, temperature: float = 0.1) -> Tensor:
     """NT-Xent (SimCLR, Chen et al. 2020, equation 1): a record's other views against all views of all others.
 
-    Parameters
-    ----------
-    z : Tensor, shape (records, views, d)
-    temperature : float
-
-    Returns
-    -------
-    Tensor, scalar
-        With two views, mean over the 2N anchors of -log( exp(s_ip/T) / sum_{k != i} exp(s_ik/T) ).
+    `z` is `(records, views, d)`. With two views, the mean over the 2N anchors of
+    -log( exp(s_ip/T) / sum_{k != i} exp(s_ik/T) ).
     """
     _check_views(z)
     alike = torch.zeros(*z.shape[:2], *z.shape[:2], dtype=torch.bool, device=z.device)
@@ -108,7 +102,6 @@ def supcon(z: Tensor, labels: Tensor, temperature: float = 0.1) -> Tensor:
         One view is enough where labels repeat in the batch.
     labels : Tensor, shape (records,) or (records, n_labels)
         A class each, or a set of labels as 0 and 1.
-    temperature : float
 
     Returns
     -------
@@ -135,11 +128,6 @@ def pclr(z: Tensor, patients: Tensor, temperature: float = 0.1) -> Tensor:
         record in the batch, give two segments; they are the positives then. A patient with one record of one segment
         serves as a negative only.
     patients : Tensor of int, shape (records,)
-    temperature : float
-
-    Returns
-    -------
-    Tensor, scalar
     """
     _check_shape(z, 3)
     same_patient = _same(_patients(z, patients))
@@ -163,13 +151,8 @@ def view_pair_loss(z: Tensor, patients: Tensor | None = None, temperature: float
     z : Tensor, shape (records, views, d)
     patients : Tensor of int, shape (records,), optional
         Whose record each is; by default each is a patient of its own.
-    temperature : float
     pairs : sequence of (int, int), optional
         The pairs of views; by default all of them.
-
-    Returns
-    -------
-    Tensor, scalar
     """
     _check_views(z)
     first, second = zip(*(combinations(range(z.shape[1]), 2) if pairs is None else pairs), strict=True)
@@ -208,22 +191,70 @@ def three_kg(z: Tensor, patients: Tensor | None = None, temperature: float = 0.1
 def lead_segment_loss(z: Tensor, patients: Tensor | None = None, temperature: float = 0.1) -> Tensor:
     """Inter-lead and inter-segment contrast: pairs of views that differ in the lead, or in the segment, not in both.
 
-    Parameters
-    ----------
-    z : Tensor, shape (records, leads, segments, d)
-        `leads` counts leads or groups of leads. With one segment this is CMLC, with one lead CMSC.
-    patients : Tensor of int, shape (records,), optional
-    temperature : float
-
-    Returns
-    -------
-    Tensor, scalar
+    `z` is `(records, leads or groups of leads, segments, d)`. With one segment this is CMLC, with one lead CMSC.
     """
     _check_shape(z, 4)
     segments = z.shape[2]
     pairs = [(a, b) for a, b in combinations(range(z.shape[1] * segments), 2)
              if (a // segments == b // segments) != (a % segments == b % segments)]
     return view_pair_loss(z.flatten(1, 2), patients, temperature, pairs)
+
+
+def cpc(predictions: Tensor, targets: Tensor, n_negatives: int | None = 128, temperature: float = 1.0,
+        generator: torch.Generator | None = None) -> Tensor:
+    """InfoNCE on future steps (van den Oord et al. 2018, equation 4), with negatives from the same sequence.
+
+    Parameters
+    ----------
+    predictions : Tensor, shape (batch, steps, horizon, d)
+        `predictions[:, t, k]` is what the context up to step t expects of the embedding at step t + 1 + k.
+    targets : Tensor, shape (batch, steps, d)
+        Embeddings of the steps. Gradients flow into them too.
+    n_negatives : int, optional
+        Steps drawn from each sequence to serve all of its predictions as negatives; None takes every step. A step is
+        never the negative of a prediction that is meant for it.
+    temperature : float
+        The score is the plain inner product over it.
+    generator : torch.Generator, optional
+        Source of the draw, on the CPU.
+
+    Returns
+    -------
+    Tensor, scalar
+        Mean over all predictions of a step inside the sequence of -log( exp(p.z+) / (exp(p.z+) + sum exp(p.z-)) ).
+
+    Raises
+    ------
+    EcgkitError
+        Where the shapes do not fit, or a sequence has one step only.
+    """
+    if predictions.ndim != 4 or targets.shape != (*predictions.shape[:2], predictions.shape[3]):
+        raise EcgkitError(f"predictions of shape {tuple(predictions.shape)} for targets {tuple(targets.shape)}; "
+                          "expected (batch, steps, horizon, d) for (batch, steps, d)")
+    batch, steps, _ = targets.shape
+    if steps < 2:
+        raise EcgkitError("a sequence of one step has no future; give a longer crop or a smaller stride")
+    with torch.autocast(predictions.device.type, enabled=False):
+        predictions, targets = (_at_least_single(z) for z in (predictions, targets))
+        drawn = _draw(batch, steps, n_negatives, generator).to(targets.device)
+        others = targets.take_along_dim(drawn[..., None], dim=1).mT
+        rows, future = [], []
+        for ahead, at_every_step in enumerate(predictions.unbind(dim=2)[:steps - 1], start=1):
+            expected, came = at_every_step[:, :-ahead], targets[:, ahead:]
+            rows.append(torch.cat([(expected * came).sum(dim=-1, keepdim=True), expected @ others], dim=-1))
+            future.append(torch.arange(ahead, steps, device=drawn.device))
+    similarity = torch.cat(rows, dim=1)
+    different = torch.cat(future)[:, None] != drawn[:, None, :]
+    negatives = functional.pad(different, (1, 0))
+    first = torch.arange(similarity.shape[-1], device=similarity.device) == 0
+    return masked_log_softmax_loss(similarity, first, negatives, temperature)
+
+
+def _draw(batch: int, steps: int, n_negatives: int | None, generator: torch.Generator | None) -> Tensor:
+    """Different steps of each sequence, `(batch, n_negatives)`."""
+    if n_negatives is None or n_negatives >= steps:
+        return torch.arange(steps).expand(batch, steps)
+    return torch.rand(batch, steps, generator=generator).argsort(dim=1)[:, :n_negatives]
 
 
 def _over_all(z: Tensor, alike: Tensor, temperature: float, weights: Tensor | None = None) -> Tensor:
@@ -260,6 +291,7 @@ def _as_number(mask: Tensor, like: Tensor) -> Tensor:
 
 
 def _at_least_single(x: Tensor) -> Tensor:
+    """Half precision as float32."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 

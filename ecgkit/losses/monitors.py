@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ecgkit.errors import EcgkitError
+from ecgkit.losses.contrastive import _at_least_single
 
 
 @torch.no_grad()
@@ -101,4 +102,4 @@ def _unit(z: Tensor, least: int = 1) -> Tensor:
 def _checked(z: Tensor, least: int = 1) -> Tensor:
     if z.ndim != 2 or len(z) < least:
         raise EcgkitError(f"embeddings of shape {tuple(z.shape)}; expected (n, d) with n at least {least}")
-    return z.to(torch.promote_types(z.dtype, torch.float32))
+    return _at_least_single(z)

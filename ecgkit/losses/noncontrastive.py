@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ecgkit.errors import EcgkitError
-from ecgkit.losses.contrastive import cosine_similarity, masked_log_softmax_loss
+from ecgkit.losses.contrastive import _at_least_single, cosine_similarity, masked_log_softmax_loss
 
 
 def moco_v3(query_a: Tensor, query_b: Tensor, key_a: Tensor, key_b: Tensor, temperature: float = 0.2) -> Tensor:
@@ -19,7 +19,6 @@ def moco_v3(query_a: Tensor, query_b: Tensor, key_a: Tensor, key_b: Tensor, temp
         Predictor's output for the two views.
     key_a, key_b : Tensor, shape (n, d)
         Momentum encoder's output; no gradient flows into it.
-    temperature : float
 
     Returns
     -------
@@ -49,7 +48,7 @@ def byol(prediction_a: Tensor, prediction_b: Tensor, target_a: Tensor, target_b:
         Mean of 2 - 2 cos(p_a, t_b), plus the same for p_b and t_a: from 0 to 8.
     """
     _check(prediction_a, prediction_b, target_a, target_b)
-    halves = [functional.cosine_similarity(_single(prediction), _single(target.detach()))
+    halves = [functional.cosine_similarity(_at_least_single(prediction), _at_least_single(target.detach()))
               for prediction, target in ((prediction_a, target_b), (prediction_b, target_a))]
     return (4 - 2 * (halves[0] + halves[1])).mean()
 
@@ -102,7 +101,7 @@ def vicreg(a: Tensor, b: Tensor, invariance: float = 25.0, variance: float = 25.
         For a batch of one, which has no variance.
     """
     _check(a, b, least=2)
-    a, b = _single(a), _single(b)
+    a, b = _at_least_single(a), _at_least_single(b)
     return (invariance * functional.mse_loss(a, b) + variance * (_too_narrow(a) + _too_narrow(b))
             + covariance * (_off_diagonal_covariance(a) + _off_diagonal_covariance(b)))
 
@@ -118,13 +117,9 @@ def _off_diagonal_covariance(z: Tensor) -> Tensor:
 
 
 def _standardised(z: Tensor) -> Tensor:
-    z = _single(z)
+    z = _at_least_single(z)
     # The small number keeps a feature that has died from dividing by zero.
     return (z - z.mean(dim=0)) * (z.var(dim=0, correction=0) + 1e-5).rsqrt()
-
-
-def _single(z: Tensor) -> Tensor:
-    return z.to(torch.promote_types(z.dtype, torch.float32))
 
 
 def _check(*embeddings: Tensor, least: int = 1) -> None:
