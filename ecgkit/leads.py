@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import resample_poly
 
 from ecgkit.errors import RecordError
 
@@ -165,6 +164,8 @@ def resample(signal: NDArray[Any], fs: float, target_fs: float) -> NDArray[Any]:
     if fs == target_fs:
         return signal
     ratio = Fraction(target_fs / fs).limit_denominator(10_000)
+    from scipy.signal import resample_poly  # takes a second, and most ECGs have their rate
+
     return resample_poly(signal, ratio.numerator, ratio.denominator, axis=-1, padtype="line")
 
 

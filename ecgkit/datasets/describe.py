@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.signal import butter, sosfiltfilt
 
 from ecgkit.datasets.base import ECGDataset
 from ecgkit.leads import LEADS
@@ -71,6 +70,8 @@ def signal_quality(data: ECGDataset, *, chunk: int = 512) -> pd.DataFrame:
         `wander_uv`: root mean square below 0.5 Hz, about each lead's mean; `noise_uv`: above 40 Hz; both the median
         over leads, in microvolts. `worst_lead`: the lead with the strongest sum of both.
     """
+    from scipy.signal import butter, sosfiltfilt  # takes a second
+
     low = butter(2, 0.5, "lowpass", fs=data.fs, output="sos")
     high = butter(4, 40, "highpass", fs=data.fs, output="sos")
     parts = []

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from scipy.signal import firwin
 from torch import Tensor, nn
 from torch.nn.functional import conv1d, interpolate, pad
 
@@ -201,6 +200,8 @@ def _over_channels(x: Tensor) -> Tensor:
 
 def _lowpass(fs: float) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
     """A linear-phase filter, `(n_taps,)`; at low rates, where there is nothing to cut, it lets all pass."""
+    from scipy.signal import firwin  # takes a second
+
     n_taps = 2 * round(0.1 * fs) + 1
     taps = firwin(n_taps, EDIT_HZ, fs=fs) if fs > 2 * EDIT_HZ else np.eye(1, n_taps, n_taps // 2)[0]
     return taps

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import butter, sosfiltfilt
 
 from ecgkit.errors import EcgkitError
 from ecgkit.leads import N_LEADS
@@ -93,6 +92,8 @@ def _flat(signals: NDArray[np.float64], fs: float) -> NDArray[np.bool_]:
 
 
 def _noisy(signals: NDArray[np.float64], fs: float) -> NDArray[np.bool_]:
+    from scipy.signal import butter, sosfiltfilt  # takes a second
+
     fast = sosfiltfilt(butter(2, NOISE_BAND, btype="bandpass", fs=fs, output="sos"), signals, axis=2)
     rms = np.sqrt((_windows(fast, fs, NOISE_WINDOW)**2).mean(axis=3))
     middle, qrs = np.quantile(rms, [0.5, 0.95], axis=2)

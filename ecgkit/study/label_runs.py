@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import time
 import zipfile
 from collections.abc import Iterable
@@ -91,8 +92,8 @@ class StudySettings:
 
 def label_study(data: ECGDataset, embedder: Embedder | MeasuredFeatures | None, *, mode: str, folder: str | Path,
                 fractions: Iterable[float] = FRACTIONS, seeds_low: int = 5, seeds_high: int = 3,
-                settings: StudySettings | None = None, taught: Classifier | None = None, progress: str = "label study",
-                device: str = "cpu") -> pd.DataFrame:
+                settings: StudySettings | None = None, taught: Classifier | None = None, known: str | Path | None = None,
+                progress: str = "label study", device: str = "cpu") -> pd.DataFrame:
     """Train on fractions of the labels, and predict validation and test ECGs each time.
 
     Embeddings are standardised with the mean and spread of all training ECGs, which takes no label; nothing else is
@@ -121,6 +122,8 @@ def label_study(data: ECGDataset, embedder: Embedder | MeasuredFeatures | None, 
     taught : Classifier, optional
         What the encoder was pretrained as, where that had names: if the data's labels are among them, its directions
         are the prior of the linear probe (`ecgkit.training.probe.prior_of`), and so of what begins there.
+    known : path, optional
+        Folder of another study, whose rows are taken over where they are the same.
     progress : str
         Shown beside the progress bar.
     device : str
@@ -141,9 +144,10 @@ def label_study(data: ECGDataset, embedder: Embedder | MeasuredFeatures | None, 
         where the mode asks for measurements or the other way round, data that do not fit it, or a damaged file of
         predictions.
     """
-    fractions = sorted(set(fractions))
+    fractions = sorted({float(fraction) for fraction in fractions})
     _check(data, embedder, mode, fractions, min(seeds_low, seeds_high))
-    study = _Study(data, embedder, mode, settings or StudySettings(), Path(folder), taught, device)
+    study = _Study(data, embedder, mode, settings or StudySettings(), Path(folder), taught, device,
+                   Path(known or folder))
     plan = [(fraction, seed) for fraction in fractions
             for seed in range(seeds_low if fraction <= LOW_FRACTION else seeds_high)]
     return pd.DataFrame([study.row(fraction, seed) for fraction, seed in track(plan, progress, unit="run")])
@@ -177,10 +181,12 @@ class _Study:
     """One encoder, or the measurements, on one dataset in one mode."""
 
     def __init__(self, data: ECGDataset, embedder: Embedder | MeasuredFeatures | None, mode: str,
-                 settings: StudySettings, folder: Path, taught: Classifier | None, device: str) -> None:
+                 settings: StudySettings, folder: Path, taught: Classifier | None, device: str,
+                 known: Path) -> None:
         self.train, self.validation, self.test = data.train, data.validation, data.test
         self.embedder = None if mode == "scratch" else embedder
         self.mode, self.settings, self.folder, self.device = mode, settings, folder, device
+        self.known = known
         knows = taught is not None and set(data.label_names) <= set(taught.label_names)
         self.taught = taught if knows and mode not in ("scratch", *MEASURED) else None
         self.run = {"task": "label study", "mode": mode, "data": data.fingerprint(),
@@ -192,6 +198,11 @@ class _Study:
         """Train one row, or find it trained."""
         few = self.train.label_fraction(fraction, seed)
         file = self._file(few, fraction, seed)
+        if not file.is_file() and (self.known / file.name).is_file():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            partial = file.with_suffix(f".{os.getpid()}.partial")
+            shutil.copyfile(self.known / file.name, partial)
+            os.replace(partial, file)
         if not file.is_file():
             if self.embedder is not None:
                 self.features.keys()  # computed here, outside of the clock of the row that comes first

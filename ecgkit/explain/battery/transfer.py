@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.signal import butter, sosfiltfilt
 from torch import nn
 
 from ecgkit.errors import EcgkitError
@@ -150,4 +149,6 @@ def disturb(reference: Signals, fs: float, seed: int = 0) -> dict[str, Callable[
 
 def low_pass(x: Signals, cutoff: float, fs: float) -> Signals:
     """Zero-phase Butterworth low-pass along the last axis."""
+    from scipy.signal import butter, sosfiltfilt  # takes a second
+
     return sosfiltfilt(butter(_ORDER, cutoff, fs=fs, output="sos"), x, axis=-1).astype(np.float32)
