@@ -179,6 +179,8 @@ def test_a_row_that_is_there_is_neither_trained_nor_embedded_again(data: ECGData
     more = study(data, tmp_path, seeds_low=3)
     assert calls[3:] == [2], "one seed more is one row more"
     assert more.drop(index=2).reset_index(drop=True).equals(rows)
+    assert study(data, tmp_path / "other", known=tmp_path).equals(rows), "taken over from another study's folder"
+    assert (len(calls), len(list((tmp_path / "other").iterdir()))) == (4, 3)
 
 
 def test_whatever_decides_a_row_makes_it_another(data: ECGDataset, tmp_path: Path,
