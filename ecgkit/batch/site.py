@@ -203,8 +203,8 @@ def build_site(root: Path, profile: str, executed: Mapping[str, Path], site: Pat
     source = stage(root, profile, executed, site.parent / "src")
     shutil.rmtree(work, ignore_errors=True)
     # Every page is built anew (--all): a build of the changed pages alone does not see all warnings.
-    command = [sys.executable, "-c", "import ecgkit.batch; from jupyter_book.cli.main import main; main()", "build", str(source),
-               "--config", "_config.yml", "--toc", "book/_toc.yml", "--path-output", str(work),
+    command = [sys.executable, "-c", "import ecgkit.batch; from jupyter_book.cli.main import main; main()",
+               "build", str(source), "--config", "_config.yml", "--toc", "book/_toc.yml", "--path-output", str(work),
                "-W", "--keep-going", "--all", "-q"]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     log = site.parent / "build.log"
