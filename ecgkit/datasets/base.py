@@ -105,13 +105,7 @@ class ECGDataset:
                        labels=self.labels[positions], rows=self.rows[positions], excluded=())
 
     def folds(self, *folds: int) -> ECGDataset:
-        """Keep the ECGs of some folds.
-
-        Raises
-        ------
-        EcgkitError
-            Where the records have no `strat_fold`.
-        """
+        """Keep the ECGs of some folds; `EcgkitError` where the records have no `strat_fold`."""
         if "strat_fold" not in self.records:
             raise EcgkitError(f"{self.name} has no folds; add a column strat_fold (see datasets.splits.assign_folds)")
         return self.subset(self.records["strat_fold"].isin(folds).to_numpy())
@@ -132,14 +126,9 @@ class ECGDataset:
         return self.folds(*TEST_FOLDS)
 
     def label_fraction(self, fraction: float, seed: int = 0) -> ECGDataset:
-        """Keep the ECGs of a fraction of the patients, stratified over labels.
+        """Keep the ECGs of a fraction, in (0, 1], of the patients, stratified over labels.
 
         Subsets of one seed are nested: the patients at 1 % are among those at 10 %.
-
-        Raises
-        ------
-        EcgkitError
-            Where `fraction` is not in (0, 1].
         """
         if not 0 < fraction <= 1:
             raise EcgkitError(f"label fraction {fraction}: give a number above 0 and up to 1")
@@ -157,13 +146,7 @@ class ECGDataset:
         return replace(self, labels=self.labels[:, columns], label_names=names)
 
     def aligned_to(self, other: ECGDataset) -> ECGDataset:
-        """Keep the ECGs of another set, in its order, found by `record`: the same ECGs with other labels.
-
-        Raises
-        ------
-        EcgkitError
-            Where one of them is missing here.
-        """
+        """Keep the ECGs of another set, in its order, found by `record`: the same ECGs with other labels."""
         place = pd.Index(self.records["record"]).get_indexer(pd.Index(other.records["record"]))
         if (place < 0).any():
             missing = other.records["record"].to_numpy()[place < 0][0]

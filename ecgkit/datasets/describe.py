@@ -18,18 +18,7 @@ REMARKS = {"baseline_drift": "baseline drift", "static_noise": "static noise", "
 
 
 def table_one(data: ECGDataset) -> pd.DataFrame:
-    """Describe the whole set and its splits.
-
-    Parameters
-    ----------
-    data : ECGDataset
-        With folds.
-
-    Returns
-    -------
-    DataFrame
-        Columns all, train, validation, test; rows ECGs, patients, age, sex, and one per label, as text.
-    """
+    """Describe the whole set and its splits (columns): ECGs, patients, age, sex, and each label (rows), as text."""
     parts = {"All": data, "Train (folds 1–8)": data.train, "Validation (fold 9)": data.validation,
              "Test (fold 10)": data.test}
     return pd.DataFrame({name: _describe(part) for name, part in parts.items()}).rename_axis("Characteristic")
@@ -56,19 +45,10 @@ def share(count: int, total: int) -> str:
 
 
 def signal_quality(data: ECGDataset, *, chunk: int = 512) -> pd.DataFrame:
-    """Measure slow and fast disturbance in each ECG.
+    """Measure slow and fast disturbance in each ECG (row), a chunk at a time.
 
-    Parameters
-    ----------
-    data : ECGDataset
-    chunk : int
-        ECGs at a time.
-
-    Returns
-    -------
-    DataFrame, one row per ECG
-        `wander_uv`: root mean square below 0.5 Hz, about each lead's mean; `noise_uv`: above 40 Hz; both the median
-        over leads, in microvolts. `worst_lead`: the lead with the strongest sum of both.
+    `wander_uv`: root mean square below 0.5 Hz, about each lead's mean; `noise_uv`: above 40 Hz; both the median over
+    leads, in microvolts. `worst_lead`: the lead with the strongest sum of both.
     """
     from scipy.signal import butter, sosfiltfilt  # takes a second
 
@@ -85,13 +65,7 @@ def signal_quality(data: ECGDataset, *, chunk: int = 512) -> pd.DataFrame:
 
 
 def remarks(data: ECGDataset) -> pd.DataFrame:
-    """Count the publisher's remarks on signal quality, where the records have them.
-
-    Returns
-    -------
-    DataFrame
-        Rows: kind of remark; column `ECGs`, as text. Empty where the source makes none.
-    """
+    """Count the publisher's remarks on signal quality, as text, a row for each kind; empty where there are none."""
     present = {column: words for column, words in REMARKS.items() if column in data.records}
     marked = data.records[list(present)].notna()
     rows = {words: share(int(marked[column].sum()), len(data)) for column, words in present.items()}

@@ -35,6 +35,8 @@ _CHUNK = 1 << 14  # bytes; what a broken transfer brought since the last whole c
 _TIMEOUT = (20, 60)  # seconds to connect, seconds without a byte
 _LONGEST_WAIT = 60.0
 _MOST_FAILURES = 10  # files that are given up before all are
+_MAY_PASS = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError,
+             requests.exceptions.ContentDecodingError)
 _PASSING = {408, 425, 429, 500, 502, 503, 504}
 _LINE = re.compile(r"(?P<digest>[0-9a-fA-F]{64})\s+\*?(?P<name>\S.*)")
 
@@ -187,42 +189,28 @@ class _Client:
                 time.sleep(min(_LONGEST_WAIT, max(pause, error.wait)))
 
     def _transfer(self, name: str, part: Path) -> None:
-        start = _size(part)
-        with self._open(name, start) as answer:
-            if answer.status_code == 416:  # nothing lies behind what we have: the checksum judges it
-                return
-            with part.open("ab" if answer.status_code == 206 else "wb") as stream:
-                for chunk in _chunks(answer):
-                    stream.write(chunk)
-
-    def _open(self, name: str, start: int) -> requests.Response:
         if not hasattr(self._local, "session"):
             self._local.session = requests.Session()
             self._local.session.headers["Accept-Encoding"] = "identity"
+        start = _size(part)
         headers = {"Range": f"bytes={start}-"} if start else {}
         try:
-            answer: requests.Response = self._local.session.get(self.base + quote(name), headers=headers, stream=True,
-                                                                timeout=_TIMEOUT)
-        except (requests.ConnectionError, requests.Timeout) as error:
+            with self._local.session.get(self.base + quote(name), headers=headers, stream=True,
+                                         timeout=_TIMEOUT) as answer:
+                said = f"the server answered {answer.status_code} {answer.reason}"
+                if answer.status_code in _PASSING:
+                    wait = answer.headers.get("Retry-After", "")
+                    raise _BrokenError(said, wait=float(wait) if wait.isdigit() else 0.0)
+                if answer.status_code not in (200, 206, 416):
+                    raise _GivenUpError(said)
+                if answer.status_code != 416:  # else nothing lies behind what we have: the checksum judges it
+                    with part.open("ab" if answer.status_code == 206 else "wb") as stream:
+                        for chunk in answer.iter_content(_CHUNK):
+                            stream.write(chunk)
+        except _MAY_PASS as error:
             raise _BrokenError(_reason(error)) from None
         except requests.RequestException as error:
             raise _GivenUpError(_reason(error)) from None
-        if answer.status_code in (200, 206, 416):
-            return answer
-        answer.close()
-        said = f"the server answered {answer.status_code} {answer.reason}"
-        if answer.status_code in _PASSING:
-            wait = answer.headers.get("Retry-After", "")
-            raise _BrokenError(said, wait=float(wait) if wait.isdigit() else 0.0)
-        raise _GivenUpError(said)
-
-
-def _chunks(answer: requests.Response) -> Iterator[bytes]:
-    """Bytes of an answer; one that is shorter than announced is broken."""
-    try:
-        yield from answer.iter_content(_CHUNK)
-    except requests.RequestException as error:
-        raise _BrokenError(_reason(error)) from None
 
 
 def _parse(path: Path, base: str) -> Mapping[str, str]:

@@ -196,18 +196,11 @@ _LISTED = list(MARKS)
 class Consensus:
     """Boundaries of one record over its leads.
 
-    Parameters
-    ----------
-    ms : ndarray, shape (n_beats, 3, 3)
-        Onset, peak, offset of P, QRS, T in ms from the start of the recording; nan where there is no such wave. A wave
-        without its beat (a P that no QRS follows) has a row of its own.
-    spread : ndarray, shape (n_beats, 3, 3)
-        Standard deviation over the leads in ms; nan where fewer than two leads have the mark.
-    votes : ndarray of int, shape (n_beats, 3)
-        Leads that mark the wave.
-    span : ndarray, shape (2,)
-        First and last ms that are annotated. Nothing is known outside: the P of the first beat and the T of the last
-        are mostly not annotated.
+    `ms`, `(n_beats, 3, 3)`, are onset, peak, offset of P, QRS, T from the start of the recording; nan where there is no
+    such wave. A wave without its beat (a P that no QRS follows) has a row of its own. `spread` is their standard
+    deviation over the leads, nan where fewer than two have the mark, and `votes`, `(n_beats, 3)`, the number of leads
+    that mark the wave. `span` are the first and last ms that are annotated. Nothing is known outside: the P of the
+    first beat and the T of the last are mostly not annotated.
     """
 
     ms: NDArray[np.float64]

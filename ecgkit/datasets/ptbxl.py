@@ -58,8 +58,8 @@ def load(root: str | Path, *, task: str = "superclass", fs: int = 100, keep_unla
     on_error : {"exclude", "raise"}
         Whether records that cannot be used are left out (and listed in `excluded`) or raised. A record with a flat
         lead counts as one, so the full data may lose a few that the benchmark kept.
-    cache, processes
-        See `ecgkit.datasets.store.open_store`.
+    cache, processes : path, int, optional
+        Folder that keeps what was read (else ``ECGKIT_CACHE``, else ``~/.cache/ecgkit``); how many processes read.
 
     Returns
     -------

@@ -27,17 +27,10 @@ def patient_order(patient_id: NDArray[Any], labels: NDArray[Any], seed: int) -> 
 
     Parameters
     ----------
-    patient_id : ndarray, shape (n,)
-        Patient of each ECG.
-    labels : ndarray, shape (n, n_labels)
-        Multi-hot; a patient's set is the union over their ECGs.
+    patient_id, labels : ndarray, shape (n,) and (n, n_labels)
+        Patient and multi-hot labels of each ECG; a patient's set is the union over their ECGs.
     seed : int
         Seed of the shuffle.
-
-    Returns
-    -------
-    ndarray, shape (n_patients,)
-        The patients, each once.
     """
     by_patient = pd.DataFrame(np.asarray(labels, dtype=np.uint8)).groupby(np.asarray(patient_id), sort=True).max()
     rng = np.random.default_rng(seed)
@@ -52,13 +45,7 @@ def patient_order(patient_id: NDArray[Any], labels: NDArray[Any], seed: int) -> 
 
 def assign_folds(patient_id: NDArray[Any], labels: NDArray[Any], *, n_folds: int = 10,
                  seed: int = 0) -> NDArray[np.int64]:
-    """Give every ECG a fold from 1 to `n_folds`: patients stay whole, labels are stratified.
-
-    Returns
-    -------
-    ndarray of int, shape (n,)
-        `strat_fold` of each ECG.
-    """
+    """Give every ECG its `strat_fold`, from 1 to `n_folds`: patients stay whole, labels are stratified."""
     order = patient_order(patient_id, labels, seed)
     fold = pd.Series(np.arange(len(order)) * n_folds // max(len(order), 1) + 1, index=order)
     return fold.loc[np.asarray(patient_id)].to_numpy()
@@ -95,24 +82,10 @@ def label_subsets(data: ECGDataset, fractions: Iterable[float] = FRACTIONS,
 
 
 def subset_of(table: pd.DataFrame, fraction: float, seed: int) -> NDArray[np.bool_]:
-    """Read one subset from a table of `label_subsets`.
+    """Read one subset from a whole table of `label_subsets`, as it was drawn or as its CSV is read again.
 
-    Parameters
-    ----------
-    table : DataFrame
-        All rows of the table, as it was drawn or as its CSV is read again.
-    fraction, seed
-        One of those that were drawn.
-
-    Returns
-    -------
-    ndarray of bool, shape (n,)
-        Which ECGs have labels, in the table's order; `ECGDataset.subset` takes it.
-
-    Raises
-    ------
-    EcgkitError
-        Where the table has no such seed, or was not drawn at this fraction.
+    It says which ECGs have labels, `(n,)`, in the table's order; `ECGDataset.subset` takes it. A seed or a fraction
+    that was not drawn raises `EcgkitError`.
     """
     column = f"seed_{seed}"
     if column not in table:

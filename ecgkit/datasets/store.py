@@ -58,23 +58,10 @@ def read_table(path: Path, missing: str, columns: Iterable[str] = (), lacks: str
 class Source:
     """What is to be read, and how.
 
-    Parameters
-    ----------
-    name : str
-        Short name of the source, part of its store's folder: ``"ptbxl"``.
-    root : Path
-        Folder of the recordings.
-    records : sequence of str
-        Names, relative to `root`.
-    files : sequence of sequences of str
-        The files of each record, relative to `root`: a record that lacks one is left out, and a change of size or
-        time of any is a reason to read all again.
-    read : callable
-        ``read(root, record) -> (signal, facts)``; importable by name or a `functools.partial` of such a function.
-    sig_len : int
-        Samples of every record.
-    options : mapping
-        What else changes the signals (`fs`, ...); JSON values.
+    The short `name` (``"ptbxl"``) is part of the store's folder; `records` are names and `files` the files of each,
+    relative to `root`: a record that lacks one is left out, and a change of size or time of any is a reason to read all
+    again. `read` is importable by name or a `functools.partial` of such a function and gives `sig_len` samples;
+    `options` (JSON values) are what else changes the signals.
     """
 
     name: str
@@ -147,14 +134,7 @@ def cache_folder(cache: str | Path | None = None) -> Path:
 def open_store(source: Source, *, cache: str | Path | None = None, processes: int | None = None) -> Store:
     """Open the store of a source; read the source first where there is none or a file has changed.
 
-    Parameters
-    ----------
-    source : Source
-        What to read.
-    cache : path, optional
-        Folder of all stores, where what is read is kept; see `cache_folder`. It must be writable.
-    processes : int, optional
-        How many processes read; by default one below 1,000 records and one per core above.
+    It lies in the `cache_folder`. By default one process reads below 1,000 records, and one per core above.
     """
     digest, missing = _fingerprint(source)
     present = [k for k in range(len(source.records)) if k not in missing]

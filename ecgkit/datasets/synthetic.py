@@ -90,12 +90,8 @@ def load(n_patients: int = 2000, *, seed: int = 0, fs: float = 100.0, seconds: f
 def cohort_of(data: ECGDataset) -> Cohort:
     """The cohort that a simulated dataset, or a part of one, was drawn from.
 
-    Ask it for the truth about `data.records["ecg_index"]`: masks, counterfactuals, wave boundaries.
-
-    Raises
-    ------
-    EcgkitError
-        Where the dataset was not simulated.
+    Ask it for the truth about `data.records["ecg_index"]`: masks, counterfactuals, wave boundaries. Data that were not
+    simulated raise `EcgkitError`.
     """
     if not {"seed", "ecg_index"} <= set(data.records.columns) or len(data) == 0:
         raise EcgkitError(f"{data.name} has no known truth; only data of ecgkit.datasets.synthetic.load has")

@@ -57,12 +57,7 @@ class Autoencoder(nn.Module):
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and logarithm of the variance of the code of ECGs `(batch, 12, sig_len)` in mV.
 
-        Both are `(batch, channels, sig_len / stride)`, rounded up.
-
-        Raises
-        ------
-        EcgkitError
-            For another shape.
+        Both are `(batch, channels, sig_len / stride)`, rounded up. Another shape raises `EcgkitError`.
         """
         if x.ndim != 3 or x.shape[1] != N_LEADS:
             raise EcgkitError(f"signals of shape {tuple(x.shape)}; expected (batch, {N_LEADS}, sig_len)")
@@ -100,22 +95,7 @@ class _Level(nn.Module):
 def elbo_loss(model: Autoencoder, x: Tensor, beta: float, noise_mv: float, generator: torch.Generator) -> Tensor:
     """Negative evidence lower bound per sample of a lead, with `beta` times the divergence from a standard normal.
 
-    Parameters
-    ----------
-    model : Autoencoder
-    x : Tensor, shape (batch, 12, sig_len)
-        Millivolts.
-    beta : float
-        Weight of the divergence.
-    noise_mv : float
-        Standard deviation of what the model need not draw.
-    generator : torch.Generator
-        Of the draw from the code's distribution.
-
-    Returns
-    -------
-    Tensor
-        Scalar.
+    `x` is `(batch, 12, sig_len)` in mV, `noise_mv` the standard deviation of what the model need not draw.
     """
     mean, log_variance = model.encode(x)
     noise = torch.randn(mean.shape, generator=generator).to(mean)

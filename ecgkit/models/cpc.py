@@ -23,14 +23,10 @@ class StepEncoder(nn.Module, ABC):
     ----------
     config : dict
         From which `build_encoder(**config)` builds the encoder again.
-    n_leads : int
-        Channels of the input.
-    stride : int
-        Samples of a step; what is left at the end of a signal is not seen.
-    step_features : int
-        Width of every layer, and so the features of a step.
-    depth : int
-        Layers, each with batch normalisation and a rectifier.
+    n_leads, stride : int
+        Channels of the input, and samples of a step; what is left at the end of a signal is not seen.
+    step_features, depth : int
+        Width of every layer, and so the features of a step; and layers, with batch normalisation and a rectifier each.
     context_features : int
         Features of the context.
     """
@@ -76,14 +72,10 @@ class CPCEncoder(StepEncoder):
 
     Parameters
     ----------
-    n_leads : int
-        Channels of the input.
-    width : int
-        Features of a step.
-    hidden : int
-        Features of the LSTM's state.
-    stride : int
-        Samples of a step.
+    n_leads, stride : int
+        See `StepEncoder`.
+    width, hidden : int
+        Features of a step, and of the LSTM's state.
     """
 
     def __init__(self, *, n_leads: int = N_LEADS, width: int = 256, hidden: int = 256, stride: int = 6) -> None:
@@ -114,14 +106,7 @@ class S4D(nn.Module):
 
     Gu et al. 2022, "On the parameterization and initialization of diagonal state space models" (NeurIPS): S4D-Lin
     start A_n = -1/2 + i pi n, B = 1, zero-order hold. Only one of each pair of conjugate states is kept; the other one
-    makes the output twice the real part.
-
-    Parameters
-    ----------
-    width : int
-        Channels.
-    state : int
-        States of each channel, even.
+    makes the output twice the real part, so `state` is even.
     """
 
     def __init__(self, width: int, state: int) -> None:
@@ -180,16 +165,12 @@ class S4DEncoder(StepEncoder):
 
     Parameters
     ----------
-    n_leads : int
-        Channels of the input.
+    n_leads, stride : int
+        See `StepEncoder`.
     width : int
         Features of a step and of its context.
-    state : int
-        States of each channel, even.
-    blocks : int
-        Blocks of S4D.
-    stride : int
-        Samples of a step.
+    state, blocks : int
+        States of each channel, even; and blocks of S4D.
     """
 
     def __init__(self, *, n_leads: int = N_LEADS, width: int = 96, state: int = 64, blocks: int = 4,

@@ -43,13 +43,7 @@ class Delineator(nn.Module):
         self.head = nn.Conv1d(widths[0], len(CHANNELS) * FOLD, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map signals `(batch, 12, sig_len)` in mV to logits `(batch, 3, sig_len)`.
-
-        Raises
-        ------
-        EcgkitError
-            For another shape.
-        """
+        """Map signals `(batch, 12, sig_len)` in mV to logits `(batch, 3, sig_len)`; `EcgkitError` for another shape."""
         if x.ndim != 3 or x.shape[1] != N_LEADS:
             raise EcgkitError(f"signals of shape {tuple(x.shape)}; expected (batch, {N_LEADS}, sig_len)")
         sig_len, whole = x.shape[-1], FOLD * 2 ** (len(self.down) - 1)

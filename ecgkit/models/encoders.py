@@ -150,12 +150,7 @@ class DualStream(nn.Module):
     weights and never see each other's leads, so one may be the contrastive view of the other. Together the default
     ones are as large as one xresnet1d18 of width 64.
 
-    Parameters
-    ----------
-    backbone : str
-        A depth of `XResNet1d`.
-    widths, kernel_size, drop_path
-        Of each stream, as in `XResNet1d`.
+    `backbone` is a depth of `XResNet1d`, and the other parameters are those of each stream.
     """
 
     def __init__(self, *, backbone: str = "xresnet1d18", widths: Sequence[int] = (45, 45, 45, 45),
@@ -189,13 +184,7 @@ ENCODERS: dict[str, Callable[..., nn.Module]] = {
 
 
 def build_encoder(name: str, **options: Any) -> nn.Module:
-    """Build an encoder with fresh weights.
-
-    Raises
-    ------
-    EcgkitError
-        Where there is no encoder of that name, or it has no such option.
-    """
+    """Build an encoder with fresh weights; `EcgkitError` where there is none of that name, or it has no such option."""
     if name not in ENCODERS:
         raise EcgkitError(f"unknown encoder {name!r}; choose from {', '.join(ENCODERS)}")
     try:

@@ -25,18 +25,11 @@ _WARP_STRIDE = 4
 
 
 class Edited(NamedTuple):
-    """What the generator did, of ECGs of `sig_len` samples.
+    """What the generator did.
 
-    Parameters
-    ----------
-    signals : Tensor, shape (batch, 12, sig_len)
-        The new ECGs in mV.
-    edit : Tensor, shape (batch, 8, sig_len)
-        What was added to the independent leads, in mV.
-    local : Tensor, shape (batch, 8, sig_len)
-        The part of it that no heart vector explains, in mV.
-    shift : Tensor, shape (batch, sig_len)
-        By how many samples time was displaced.
+    New ECGs `signals` `(batch, 12, sig_len)` in mV; what was added to the independent leads, `edit`, and the part of it
+    that no heart vector explains, `local`, both `(batch, 8, sig_len)` in mV; and by how many samples time was
+    displaced, `shift`, `(batch, sig_len)`.
     """
 
     signals: Tensor
@@ -167,17 +160,9 @@ class _Block(nn.Module):
 
 
 def displaced(x: Tensor, shift: Tensor) -> Tensor:
-    """Fetch every sample `shift` samples later, between samples by a cubic (Catmull & Rom 1974).
+    """Fetch every sample of `(batch, n_leads, sig_len)` `shift` samples later, between samples by a cubic.
 
-    Parameters
-    ----------
-    x : Tensor, shape (batch, n_leads, sig_len)
-    shift : Tensor, shape (batch, sig_len)
-        Where it leads beyond an end, the end's sample is taken.
-
-    Returns
-    -------
-    Tensor, shape (batch, n_leads, sig_len)
+    It is that of Catmull & Rom 1974. Where `shift`, `(batch, sig_len)`, leads beyond an end, the end's sample is taken.
     """
     last = x.shape[-1] - 1
     at = (torch.arange(last + 1, device=x.device) + shift).clamp(0, last)
@@ -214,24 +199,14 @@ def _triangle(most: float) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
     return (weights / weights.sum())[None, None].astype(np.float64)
 
 
-
 class Discriminator(nn.Module):
     """Strided convolutions with a projection on the condition (Miyato & Koyama 2018).
 
     It looks at the signal, its slope and its curvature, the first time at the full rate: an edit that is a little too
     smooth, or bends a little too late, is hardly seen in the signal itself. Its score rests on the mean and on the
-    maximum over time, so give it windows of the length that it was trained on.
-
-    Parameters
-    ----------
-    n_conditions : int
-        Numbers that the ECG is judged against.
-    widths : sequence of int
-        Channels of each level; each but the first halves the rate.
-    kernel_size : int
-        Odd.
-    millivolts : float
-        One number for all leads by which signals are divided.
+    maximum over time, so give it windows of the length that it was trained on. `n_conditions` numbers are what an ECG
+    is judged against, `widths` the channels of each level, of which each but the first halves the rate; signals are
+    divided by `millivolts`.
     """
 
     def __init__(self, n_conditions: int, *, widths: Sequence[int] = (32, 64, 96, 128, 128), kernel_size: int = 7,

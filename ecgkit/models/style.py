@@ -16,19 +16,10 @@ from ecgkit.leads import INDEPENDENT, TWELVE_FROM_INDEPENDENT, independent
 
 
 class StyleEncoder(nn.Module):
-    """Strided convolutions from a beat to its latent numbers.
+    """Strided convolutions from a beat of `period` samples to its latent numbers.
 
-    Parameters
-    ----------
-    n_latent : int
-    period : int
-        Samples of a beat.
-    widths : sequence of int
-        Channels of each level; each after the first has half the rate of the one before.
-    kernel_size : int
-        Odd.
-    millivolts : float
-        One number for all leads by which signals are divided.
+    `widths` are the channels of each level, of which each after the first has half the rate of the one before; signals
+    are divided by `millivolts`.
     """
 
     def __init__(self, n_latent: int, period: int, *, widths: Sequence[int] = (32, 48, 64), kernel_size: int = 7,
@@ -54,19 +45,9 @@ class StyleEncoder(nn.Module):
 class StyleGenerator(nn.Module):
     """Draws a beat from a learnt constant; each convolution's input channels are scaled by style coordinates.
 
-    Every coordinate is an affine function of the latent numbers. Coordinates stand in the order of `places`.
-
-    Parameters
-    ----------
-    n_latent : int
-    period : int
-        Samples of a beat; a multiple of ``2 ** (len(widths) - 1)``.
-    widths : sequence of int
-        Channels of each level, the coarsest first; each level has twice the rate of the one before.
-    kernel_size : int
-        Odd.
-    millivolts : float
-        One number for all leads by which signals are multiplied.
+    Every coordinate is an affine function of the latent numbers. Coordinates stand in the order of `places`. `widths`
+    are the channels of each level, the coarsest first, each of twice the rate of the one before, so `period` is a
+    multiple of ``2 ** (len(widths) - 1)``; signals are multiplied by `millivolts`.
     """
 
     twelve: Tensor
@@ -122,20 +103,9 @@ class StyleGenerator(nn.Module):
 
 
 class StyleNet(nn.Module):
-    """Encoder and generator together; the latent numbers are the encoder's and the classifier's probabilities.
+    """Encoder and generator together; latent are the encoder's `n_latent` numbers and the classifier's probabilities.
 
-    Parameters
-    ----------
-    n_latent : int
-        Of the encoder.
-    n_labels : int
-        Of the classifier.
-    period : int
-        Samples of a beat.
-    millivolts : float
-        One number for all leads by which signals are divided.
-    encoder, generator : dict
-        Further options of `StyleEncoder` and `StyleGenerator`.
+    `encoder` and `generator` are further options of `StyleEncoder` and `StyleGenerator`.
     """
 
     def __init__(self, n_latent: int, n_labels: int, period: int, *, millivolts: float = 0.25,

@@ -62,10 +62,7 @@ class WindowedModel(nn.Module):
     def windows(self, x: Tensor) -> Tensor:
         """Scaled windows `(batch, n_windows, 12, crop_len)` of signals `(batch, 12, sig_len)` in mV.
 
-        Raises
-        ------
-        EcgkitError
-            For another shape, and for signals that are shorter than a window.
+        Another shape, and signals that are shorter than a window, raise `EcgkitError`.
         """
         if x.ndim != 3 or x.shape[1] != N_LEADS:
             raise EcgkitError(f"signals of shape {tuple(x.shape)}; expected (batch, {N_LEADS}, sig_len)")

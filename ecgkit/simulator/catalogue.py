@@ -29,20 +29,10 @@ NORMAL: Mapping[str, Wavelet] = {
 
 @dataclass(frozen=True)
 class Edit:
-    """What a disease at full severity changes in a normal beat.
+    """What a disease, its `name` in words, changes in a normal beat at full severity.
 
-    Parameters
-    ----------
-    name : str
-        What it is, in words.
-    replace : mapping
-        Wavelets that a normal beat has, with their new values.
-    add : mapping
-        Wavelets and ST plateaus that a normal beat does not have.
-    drop : tuple of str
-        Wavelets that vanish.
-    delay : mapping
-        Milliseconds by which wavelets come later (earlier where negative).
+    Wavelets of a normal beat get other values (`replace`), vanish (`drop`) or come later by so many milliseconds
+    (`delay`; earlier where negative); others, and ST plateaus, are new (`add`).
     """
 
     name: str

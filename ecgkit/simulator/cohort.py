@@ -38,6 +38,8 @@ class Cohort:
 
     Every method takes `indices`, ECG numbers, and most take `severity`, `(n, n_edits)` in the order of `edit_names`,
     which replaces the patients' own diseases and leaves all else as it is. There are 12 diseases, and 30 with `finer`.
+    `remove` names the diseases in question, all by default. The number of `threads`, by default one for each processor
+    that may be used, does not change a result.
 
     Parameters
     ----------
@@ -109,13 +111,7 @@ class Cohort:
 
     def without(self, indices: ArrayLike, remove: str | Iterable[str] | None = None, *,
                 severity: NDArray[Any] | None = None) -> NDArray[np.float64]:
-        """Severities, `(n, n_edits)`, without some diseases (all by default).
-
-        Raises
-        ------
-        EcgkitError
-            For a disease that does not exist.
-        """
+        """Severities, `(n, n_edits)`, without some diseases; `EcgkitError` where there is no such disease."""
         reduced = self._examine(_numbers(indices), severity).severity.copy()
         names = self.edit_names if remove is None else (remove,) if isinstance(remove, str) else tuple(remove)
         unknown = [name for name in names if name not in self.edit_names]
@@ -130,15 +126,6 @@ class Cohort:
 
         Limb-lead algebra holds exactly: noise is added at the electrodes, and III, aVR, aVL, aVF are derived from I
         and II.
-
-        Parameters
-        ----------
-        indices : array of int, shape (n,)
-            ECG numbers.
-        severity : ndarray, shape (n, n_edits), optional
-            Diseases in place of the patients' own.
-        threads : int, optional
-            Threads; by default one for each processor that may be used. The result does not depend on it.
         """
         def make(who: Examination) -> NDArray[np.float32]:
             leads = self._clean(who, who.severity)
@@ -156,20 +143,9 @@ class Cohort:
 
     def counterfactual(self, indices: ArrayLike, remove: str | Iterable[str] | None = None, *,
                        severity: NDArray[Any] | None = None, threads: int | None = None) -> NDArray[np.float32]:
-        """ECGs of the same patients on the same day, with the same noise, but without some diseases.
+        """ECGs `(n, 12, sig_len)` of the same patients on the same day, with the same noise, but without some diseases.
 
-        Parameters
-        ----------
-        indices : array of int, shape (n,)
-            ECG numbers.
-        remove : str or iterable of str, optional
-            Diseases to take away; all by default. Without atrial fibrillation the rhythm is sinus rhythm.
-        severity, threads
-            See `signals`.
-
-        Returns
-        -------
-        ndarray of float32, shape (n, 12, sig_len)
+        Without atrial fibrillation the rhythm is sinus rhythm.
         """
         return self.signals(indices, severity=self.without(indices, remove, severity=severity), threads=threads)
 
@@ -179,15 +155,6 @@ class Cohort:
 
         The absolute difference that their wavelets make in the clean ECG, lead field times change of the wavelets. The
         beats stay where they are, so for atrial fibrillation the mask holds the missing P waves and the f-waves.
-
-        Parameters
-        ----------
-        indices : array of int, shape (n,)
-            ECG numbers.
-        remove : str or iterable of str, optional
-            The diseases in question; all by default.
-        severity, threads
-            See `signals`.
         """
         def make(who: Examination) -> NDArray[np.float32]:
             return self._clean(who, who.severity) - self._clean(who, who.severity * kept)

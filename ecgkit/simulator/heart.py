@@ -43,20 +43,11 @@ WIDEST = 1.3
 
 @dataclass(frozen=True)
 class Variation:
-    """How a patient's wavelets differ from the catalogue's; `none` gives the catalogue itself.
+    """How patients' wavelets differ from the catalogue's; `none` gives the catalogue itself.
 
-    Parameters
-    ----------
-    gain : ndarray, shape (n, n_slots, 3)
-        Factor of each wavelet's X, Y, Z.
-    width : ndarray, shape (n, n_slots)
-        Factor of each width.
-    delay : ndarray, shape (n, n_slots)
-        Milliseconds by which each wavelet comes later.
-    tempo : ndarray, shape (n, n_slots)
-        Factor of all times of a wavelet: slower conduction, longer repolarisation.
-    shift : ndarray, shape (n, n_slots, 3), or 0
-        Millivolts added to each wavelet's X, Y, Z.
+    `gain` is a factor of each wavelet's X, Y, Z, `(n, n_slots, 3)`, and `shift` what is added to them, in mV. Of shape
+    `(n, n_slots)` are `width`, a factor; `delay`, ms by which a wavelet comes later; and `tempo`, a factor of all its
+    times: slower conduction, longer repolarisation.
     """
 
     gain: NDArray[np.float64]
@@ -76,14 +67,9 @@ class Variation:
 class Wavelets:
     """The wavelets of some ECGs' beats at 60/min.
 
-    Parameters
-    ----------
-    start, width : ndarray, shape (n, n_slots)
-        Centre and width of the Gaussians, or begin and end of the ST plateaus, milliseconds from the R peak.
-    vector : ndarray, shape (n, n_slots, 3)
-        X, Y, Z in millivolts.
-    span : ndarray, shape (n_slots, 2)
-        Where to sum each wavelet: first millisecond and length of its window, relative to `start`.
+    `start` and `width`, `(n, n_slots)`, are centre and width of the Gaussians, or begin and end of the ST plateaus, in
+    ms from the R peak; `vector`, `(n, n_slots, 3)`, is X, Y, Z in mV; and `span`, `(n_slots, 2)`, says where to sum:
+    first ms and length of each window, relative to `start`.
     """
 
     start: NDArray[np.float64]
@@ -93,17 +79,10 @@ class Wavelets:
 
 
 def wavelets(severity: NDArray[np.float64], variation: Variation) -> Wavelets:
-    """Wavelets of hearts that have several diseases at once, each to its own degree.
+    """Wavelets of hearts that have several diseases at once, each to its own degree: `(n, n_edits)`, 0 to 1.
 
     A disease moves the five numbers of a wavelet in a straight line from the normal beat's to its own; the moves of
     several diseases add up. A wavelet that diseases drop is multiplied by the product of (1 - severity).
-
-    Parameters
-    ----------
-    severity : ndarray, shape (n, n_edits)
-        0 to 1, in the order of `ecgkit.simulator.catalogue.ALL_NAMES`, of the twelve or of all thirty.
-    variation : Variation
-        The patients.
     """
     n, n_edits = severity.shape
     move, kept = np.zeros((n, *BASE.shape)), np.ones((n, len(SLOTS)))
@@ -122,24 +101,7 @@ def wavelets(severity: NDArray[np.float64], variation: Variation) -> Wavelets:
 
 
 def heart_vector(hearts: Wavelets, beats: Beats, fs: float, sig_len: int) -> NDArray[np.float32]:
-    """Sum of all wavelets over all beats.
-
-    Parameters
-    ----------
-    hearts : Wavelets
-        One beat of each ECG.
-    beats : Beats
-        When the beats are.
-    fs : float
-        Sampling rate in Hz.
-    sig_len : int
-        Samples.
-
-    Returns
-    -------
-    ndarray of float32, shape (n, 3, sig_len)
-        X, Y, Z in millivolts.
-    """
+    """Sum of all wavelets over all beats: X, Y, Z in mV, `(n, 3, sig_len)`, at `fs` Hz."""
     margin = int(np.ceil(_LONGEST * fs))
     vector = np.zeros((len(beats.time), 3, sig_len + 2 * margin), dtype=np.float32)
     present = np.abs(hearts.vector).max(axis=2) > 0
@@ -217,17 +179,10 @@ _LONGEST = _longest()
 
 
 def rotation(degrees: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Rotation matrices of the heart in the chest.
+    """Rotation matrices of the heart in the chest, `(n, 3, 3)`, of angles in degrees `(n, 3)`.
 
-    Parameters
-    ----------
-    degrees : ndarray, shape (n, 3)
-        Angles about Z (the frontal plane; positive turns the axis clockwise, towards the feet), about Y (the
-        horizontal plane) and about X (the sagittal plane), applied in this order.
-
-    Returns
-    -------
-    ndarray, shape (n, 3, 3)
+    About Z (the frontal plane; positive turns the axis clockwise, towards the feet), about Y (the horizontal plane) and
+    about X (the sagittal plane), applied in this order.
     """
     turned = np.broadcast_to(np.eye(3), (len(degrees), 3, 3))
     for angle, (a, b) in zip(np.deg2rad(degrees).T, ((0, 1), (0, 2), (1, 2)), strict=True):

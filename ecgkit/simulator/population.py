@@ -87,26 +87,11 @@ HEALED = {"AMI_acute": "AMI", "IMI_acute": "IMI"}
 
 @dataclass(frozen=True)
 class Examination:
-    """All that is drawn for some ECGs but the beats and the noise.
+    """All that is drawn for some ECGs but the beats and the noise, a row for each.
 
-    Parameters
-    ----------
-    ids : ndarray of int, shape (n,)
-        ECG numbers.
-    age : ndarray, shape (n,)
-        Years at the first visit.
-    sex : ndarray of int, shape (n,)
-        0 male, 1 female.
-    severity : ndarray, shape (n, n_edits)
-        Of each disease, 0 absent.
-    field : ndarray, shape (n, 8, 3)
-        Lead field of the torso.
-    variation : Variation
-        How the patient's wavelets differ from the catalogue's.
-    heart_rate, variability, ectopy
-        See `ecgkit.simulator.rhythm.beats`.
-    respiration, breath_depth : ndarray, shape (n,)
-        Breaths per second; share by which breathing swells the heart vector.
+    `age` is in years at the first visit, `sex` 0 male and 1 female, `severity` `(n, n_edits)`, `field` the torso's lead
+    field `(n, 8, 3)`, `respiration` in breaths per second, `breath_depth` the share by which breathing swells the heart
+    vector; for `heart_rate`, `variability` and `ectopy` see `ecgkit.simulator.rhythm.beats`.
     """
 
     ids: NDArray[np.int64]
@@ -123,20 +108,10 @@ class Examination:
 
 
 def examine(keyed: Keyed, ids: NDArray[np.int64], visits: int, amount: float, *, finer: bool = False) -> Examination:
-    """Draw patients and their days.
+    """Draw patients and their days: ECG `id` is visit `id % visits` of patient `id // visits`.
 
-    Parameters
-    ----------
-    keyed : Keyed
-        Random streams.
-    ids : ndarray of int, shape (n,)
-        ECG numbers: `id` is visit `id % visits` of patient `id // visits`.
-    visits : int
-        ECGs of each patient.
-    amount : float
-        How much patients differ: 1 as in life, 0 the standard torso, the catalogue's wavelets and a regular 60/min.
-    finer : bool
-        Whether patients may also have the finer diseases, and differ more: in their waves, axes and sinus rates.
+    Patients differ by `amount`: 1 as in life, 0 the standard torso, the catalogue's wavelets and a regular 60/min. With
+    `finer` they may also have the finer diseases, and differ more: in their waves, axes and sinus rates.
     """
     patient, visit = ids // visits, ids % visits
     age = np.clip(60 + 17 * keyed.normal("age", patient, 1)[:, 0], 18, 95)

@@ -23,16 +23,8 @@ LEAD_IN = 0.8
 class Beats:
     """Beats of some ECGs; all arrays have the shape `(n, n_beats)` and the last beats lie after the recording.
 
-    Parameters
-    ----------
-    time : ndarray
-        R peak, seconds from the start of the recording.
-    rr : ndarray
-        Interval that ends at the beat, seconds.
-    kind : ndarray of int8
-        `NORMAL`, `ATRIAL_PREMATURE` or `VENTRICULAR_PREMATURE`.
-    stretch : ndarray
-        Length of repolarisation relative to 60/min.
+    `time` is the R peak and `rr` the interval that ends at it, in seconds (from the start of the recording); `kind` is
+    `NORMAL`, `ATRIAL_PREMATURE` or `VENTRICULAR_PREMATURE`, `stretch` the length of repolarisation relative to 60/min.
     """
 
     time: NDArray[np.float64]
@@ -53,10 +45,8 @@ def beats(keyed: Keyed, ids: NDArray[Any], *, heart_rate: NDArray[np.float64], r
 
     Parameters
     ----------
-    keyed : Keyed
-        Random streams.
-    ids : ndarray of int, shape (n,)
-        Identity of each ECG.
+    keyed, ids : Keyed, ndarray of int, shape (n,)
+        Random streams, and the identity of each ECG.
     heart_rate : ndarray, shape (n, 2)
         Mean rate per minute in sinus rhythm and in atrial fibrillation.
     respiration : ndarray, shape (n,)

@@ -59,12 +59,9 @@ class Waves:
 
 @dataclass(frozen=True)
 class Intervals:
-    """True intervals of some ECGs in milliseconds: medians over the normal beats of each; nan where there is none.
+    """True intervals of some ECGs in ms, `(n,)`: medians over the normal beats of each; nan where there is none.
 
-    Parameters
-    ----------
-    pr, qrs, qt, rr : ndarray, shape (n,)
-        P onset to QRS onset, QRS onset to offset, QRS onset to T offset, and mean R to R of all beats.
+    P onset to QRS onset, QRS onset to offset, QRS onset to T offset, and mean R to R of all beats.
     """
 
     pr: NDArray[np.float64]

@@ -19,24 +19,9 @@ from ecgkit.leads import FROM_ELECTRODES, LIMB, N_LEADS
 
 
 def random_crop(x: Tensor, crop_len: int, generator: torch.Generator | None = None) -> Tensor:
-    """Cut one window out of each ECG, at its own random place.
+    """Cut one window of `crop_len` samples out of each ECG, at its own random place.
 
-    Parameters
-    ----------
-    x : Tensor, shape (batch, n_leads, sig_len)
-    crop_len : int
-        Samples to keep.
-    generator : torch.Generator, optional
-        Source of randomness, on the CPU.
-
-    Returns
-    -------
-    Tensor, shape (batch, n_leads, crop_len)
-
-    Raises
-    ------
-    EcgkitError
-        Where the signal is shorter than the crop: it is never padded.
+    A signal that is shorter than the crop raises `EcgkitError`: it is never padded.
     """
     batch, n_leads, sig_len = x.shape
     _check(sig_len, crop_len)
@@ -48,20 +33,7 @@ def random_crop(x: Tensor, crop_len: int, generator: torch.Generator | None = No
 def every_crop(x: Tensor, crop_len: int) -> Tensor:
     """Cut the fewest evenly spaced windows that overlap by at least half and cover the whole ECG.
 
-    Parameters
-    ----------
-    x : Tensor, shape (batch, n_leads, sig_len)
-    crop_len : int
-        Samples of each window.
-
-    Returns
-    -------
-    Tensor, shape (batch, n_crops, n_leads, crop_len)
-
-    Raises
-    ------
-    EcgkitError
-        Where the signal is shorter than the crop.
+    They are `(batch, n_crops, n_leads, crop_len)`; a signal that is shorter than one raises `EcgkitError`.
     """
     sig_len = x.shape[-1]
     _check(sig_len, crop_len)
@@ -87,16 +59,9 @@ def normal(x: Tensor, shape: tuple[int, ...], generator: torch.Generator | None)
 
 
 def gaussian(cutoff: float, fs: float, sigmas: float = 4.0) -> Tensor:
-    """Taps of a low-pass without ripples that halves the power at `cutoff` Hz.
+    """Taps of a low-pass without ripples that halves the power at `cutoff` Hz and ends `sigmas` from its centre.
 
     Where few samples make the Gaussian, as at a cutoff of a third of the rate, it takes less than half.
-
-    Parameters
-    ----------
-    cutoff, fs : float
-        Hz.
-    sigmas : float
-        Where the taps end, in standard deviations.
     """
     sigma = fs * math.sqrt(math.log(2)) / (2 * math.pi * cutoff)
     reach = max(1, math.ceil(sigmas * sigma))

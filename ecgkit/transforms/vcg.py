@@ -53,22 +53,12 @@ def transform_vcg(x: Tensor, angle: float = 45.0, scale: float = 1.5, keep_resid
 
 
 def vcg_matrix(angles: Tensor, stretch: Tensor, keep_residual: bool = False) -> Tensor:
-    """Change of the twelve leads that a rotation and a stretch of the heart vector make.
+    """Change of the twelve leads, `(batch, 12, 12)`, that a rotation and then a stretch of the heart vector make.
 
-    Parameters
-    ----------
-    angles : Tensor, shape (batch, 3)
-        Radians about X, then Y, then Z.
-    stretch : Tensor, shape (batch, 3)
-        Factor along X, Y and Z, after the rotation.
-    keep_residual : bool
-        False: D S R D+, what the rotated dipole alone gives (3KG). True: I + D (S R - I) D+, which changes the
-        dipole's part in the same way and leaves the rest of the signal as it was.
-
-    Returns
-    -------
-    Tensor of float64, shape (batch, 12, 12)
-        D is Dower's matrix and D+ its inverse (Edenbrandt & Pahlm 1988).
+    `angles`, `(batch, 3)`, are radians about X, then Y, then Z; `stretch`, `(batch, 3)`, factors along X, Y and Z. With
+    D for Dower's matrix and D+ for its inverse (Edenbrandt & Pahlm 1988), it is D S R D+, what the rotated dipole alone
+    gives (3KG); or, to `keep_residual`, I + D (S R - I) D+, which changes the dipole's part in the same way and leaves
+    the rest of the signal as it was.
     """
     angles, stretch = angles.double(), stretch.double()
     spin = (torch.eye(3, dtype=torch.float64) + angles.sin()[..., None, None] * _ABOUT
