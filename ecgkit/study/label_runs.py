@@ -25,7 +25,7 @@ from ecgkit.models.windowed import Classifier, Embedder
 from ecgkit.progress import track
 from ecgkit.training.checkpoint import run_file, weights_digest
 from ecgkit.training.finetune import FinetuneSettings, check_fits, finetune
-from ecgkit.training.measured import Filled, Forest, ForestSettings, MeasuredFeatures, random_forest
+from ecgkit.training.measured import Filled, Forest, MeasuredFeatures, random_forest
 from ecgkit.training.probe import HeadSettings, LinearProbe, MlpHead, Standard, frozen_head, linear_probe, prior_of
 from ecgkit.training.supervised import SupervisedSettings, train_classifier
 
@@ -59,7 +59,7 @@ class StudySettings:
         Of "frozen head".
     scratch : SupervisedSettings
         Of "scratch".
-    forest : ForestSettings
+    n_trees : int
         Of "random forest".
     least_steps : int
         Optimiser steps that "scratch" is given where its epochs would make fewer, by more epochs: training lasts
@@ -69,7 +69,7 @@ class StudySettings:
     finetune: FinetuneSettings = field(default_factory=FinetuneSettings)
     head: HeadSettings = field(default_factory=HeadSettings)
     scratch: SupervisedSettings = field(default_factory=SupervisedSettings)
-    forest: ForestSettings = field(default_factory=ForestSettings)
+    n_trees: int = 500
     least_steps: int = 300
 
     def scratch_for(self, n_ecgs: int) -> SupervisedSettings:
@@ -86,7 +86,7 @@ class StudySettings:
         if mode in ("linear probe", "logistic regression"):
             return {"strengths": self.finetune.strengths}
         if mode == "random forest":
-            return asdict(self.forest)
+            return {"n_trees": self.n_trees}
         return asdict(self.head if mode == "frozen head" else self.finetune)
 
 
@@ -239,7 +239,7 @@ class _Study:
             return frozen_head(self._embeddings(few), few.labels, seed=seed, standard=self.standard,
                                settings=self.settings.head)
         if self.mode == "random forest":
-            return random_forest(self._embeddings(few), few.labels, seed=seed, settings=self.settings.forest)
+            return random_forest(self._embeddings(few), few.labels, seed=seed, n_trees=self.settings.n_trees)
         return self._probe(few, seed)
 
     def _probe(self, few: ECGDataset, seed: int) -> LinearProbe:

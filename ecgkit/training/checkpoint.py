@@ -94,9 +94,8 @@ class Resumable:
         self.step = 0
         self.history: list[dict[str, float]] = []
         self._file = run.file()
-        found = load_checkpoint(self._file) if self._file else None
-        if found:
-            self._restore(*found)
+        if self._file and self._file.is_file():
+            self._restore(*load_checkpoint(self._file))
 
     def save(self) -> None:
         """Keep everything that a resumed run needs, where the run has a folder."""
@@ -113,10 +112,10 @@ class Resumable:
 
     def _restore(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
         for name, model in self.models.items():
-            model.load_state_dict(part(tensors, name))
+            model.load_state_dict(_part(tensors, name))
         for name, optimizer in self.optimizers.items():
             by_index: dict[int, dict[str, Tensor]] = {}
-            for key, value in part(tensors, f"{name}-optimizer").items():
+            for key, value in _part(tensors, f"{name}-optimizer").items():
                 index, entry = key.split("/")
                 by_index.setdefault(int(index), {})[entry] = value
             optimizer.load_state_dict({"state": by_index, "param_groups": state["groups"][name]})
@@ -168,20 +167,25 @@ def weights_digest(model: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def save_checkpoint(path: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
-    """Write tensors (safetensors) and a JSON-able state (its metadata), replacing an earlier file only when whole."""
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A file to write, which takes the place of `path` when it is whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(f".{os.getpid()}.partial")
-    # A clone each: safetensors refuses tensors that share memory, as tied or averaged weights may.
-    save_file({name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}, partial,
-              metadata={"state": json.dumps(state)})
+    yield partial
     os.replace(partial, path)
 
 
-def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-    """Read what `save_checkpoint` wrote, or None where there is nothing; a damaged file raises EcgkitError."""
-    if not path.is_file():
-        return None
+def save_checkpoint(path: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
+    """Write tensors (safetensors) and a state that JSON knows (its metadata)."""
+    # A clone each: safetensors refuses tensors that share memory, as tied or averaged weights may.
+    cloned = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
+    with whole(path) as partial:
+        save_file(cloned, partial, metadata={"state": json.dumps(state)})
+
+
+def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read what `save_checkpoint` wrote; a damaged file raises EcgkitError."""
     try:
         with safe_open(path, framework="pt") as file:
             state = json.loads((file.metadata() or {})["state"])
@@ -190,23 +194,6 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | No
         raise EcgkitError(f"{path}: the checkpoint is damaged; remove it to start the run anew") from error
 
 
-def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Per-parameter state of an optimizer as flat names: `optimizer/3/exp_avg`."""
-    return {f"optimizer/{index}/{name}": value for index, values in optimizer.state_dict()["state"].items()
-            for name, value in values.items()}
-
-
-def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor],
-                      groups: list[dict[str, Any]]) -> None:
-    """Put back what `optimizer_tensors` and the parameter groups hold."""
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, value in tensors.items():
-        if key.startswith("optimizer/"):
-            _, index, name = key.split("/")
-            state.setdefault(int(index), {})[name] = value
-    optimizer.load_state_dict({"state": state, "param_groups": groups})
-
-
-def part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """The tensors whose names begin with `prefix/`, without it."""
     return {name.removeprefix(f"{prefix}/"): value for name, value in tensors.items() if name.startswith(f"{prefix}/")}

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, interpolate
 
 from ecgkit.datasets import ludb
@@ -27,16 +27,9 @@ from ecgkit.transforms import add_emg, mask_leads, scale_gain, transform_vcg
 
 @dataclass(frozen=True)
 class Annotated:
-    """Recordings whose boundaries are known.
+    """Recordings whose boundaries are known: signals in mV at the delineator's rate, `(n, 12, sig_len)`.
 
-    Parameters
-    ----------
-    signals : ndarray of float32, shape (n, 12, sig_len)
-        Millivolts at the delineator's rate.
-    waves : Waves
-        Their boundaries; which beats come early is not looked at.
-    span : ndarray, shape (n, 2)
-        Milliseconds between which each recording was annotated.
+    `span`, `(n, 2)`, holds the milliseconds between which each was annotated. Which beats come early is not looked at.
     """
 
     signals: NDArray[np.float32]
@@ -45,15 +38,7 @@ class Annotated:
 
 
 def tuning_half(root: str | Path, fs: float) -> Annotated:
-    """Read the half of LUDB that may be learnt from (`ecgkit.datasets.ludb.halves`).
-
-    Parameters
-    ----------
-    root : path
-        Folder of LUDB.
-    fs : float
-        Sampling rate in Hz of the delineator.
-    """
+    """The half of LUDB, in a folder, that may be learnt from (`ecgkit.datasets.ludb.halves`), at `fs` Hz."""
     data, records = ludb.load(root), ludb.halves(root)[0]
     rows = pd.Index(data.records["record"]).get_indexer(pd.Index(records))
     truth = ludb.truth(root, records)
@@ -125,8 +110,7 @@ def train_delineator(annotated: Annotated | None = None, *, settings: Delineatio
     n_real = round(settings.real_share * batch_size) if annotated else 0
     rare = _rare(cohorts[0], min(SEARCHED, 20 * settings.ecgs_per_epoch))
 
-    def loss(model: nn.Module, batch: Tensor, generator: torch.Generator) -> Tensor:
-        assert isinstance(model, Delineator)
+    def loss(model: Delineator, batch: Tensor, generator: torch.Generator) -> Tensor:
         cohort = cohorts[int(torch.randint(len(cohorts), (1,), generator=generator))]
         parts = [_simulated(cohort, batch_size - n_real, rare, generator)]
         if annotated and n_real:
@@ -137,9 +121,7 @@ def train_delineator(annotated: Annotated | None = None, *, settings: Delineatio
         return binary_cross_entropy_with_logits(logits[known], target.to(device)[known])
 
     run = Run("training the delineator", {"task": "delineation", "settings": settings}, seed, checkpoints, device)
-    averaged, history = fit(model, loss, settings.ecgs_per_epoch, settings.schedule, run)
-    assert isinstance(averaged, Delineator)
-    return averaged, history
+    return fit(model, loss, settings.ecgs_per_epoch, settings.schedule, run)
 
 
 def coverage(waves: Waves, sig_len: int, fs: float) -> NDArray[np.float32]:

@@ -122,7 +122,7 @@ def finetune(embedder: Embedder, train: ECGDataset, *, validation: ECGDataset | 
     pull = _pull(model, settings.anchor / len(train))
     labels = torch.from_numpy(train.labels).float().to(device)
 
-    def loss(model: nn.Module, batch: Tensor, generator: torch.Generator) -> Tensor:
+    def loss(model: Classifier, batch: Tensor, generator: torch.Generator) -> Tensor:
         if settings.keep_statistics:
             _keep_statistics(model)
         drawn = torch.randint(len(train), (len(batch),), generator=generator)
@@ -134,32 +134,15 @@ def finetune(embedder: Embedder, train: ECGDataset, *, validation: ECGDataset | 
         learning_rate=settings.learning_rate, weight_decay=settings.weight_decay)
     run = Run("fine-tuning", {"task": "finetune", "data": train, "start": model, "settings": settings}, seed,
               checkpoints, device)
-    averaged, history = fit(model, loss, n_items, schedule, run, rates=learning_rates(model, settings.input_share),
-                            validate=validate)
-    assert isinstance(averaged, Classifier)
-    return averaged, history
+    return fit(model, loss, n_items, schedule, run, rates=learning_rates(model, settings.input_share),
+               validate=validate)
 
 
 def classifier_of(embedder: Embedder, probe: LinearProbe, label_names: tuple[str, ...], *,
                   dropout: float = 0.5) -> Classifier:
-    """Join an encoder and a linear probe into a classifier that gives the probe's logits.
+    """Join a copy of an encoder and a probe of its embeddings into a classifier, in eval mode, with the probe's logits.
 
-    Parameters
-    ----------
-    embedder : Embedder
-        Its encoder is copied.
-    probe : LinearProbe
-        Of the embedder's embeddings. Its head is linear, so that logits of windows have the mean that the embeddings'
-        mean gives.
-    label_names : tuple of str
-        One per output of the probe.
-    dropout : float
-        Before the linear layer, in training.
-
-    Returns
-    -------
-    Classifier
-        In eval mode.
+    The head is linear, so that logits of windows have the mean that the embeddings' mean gives.
     """
     model = Classifier(deepcopy(embedder.encoder), label_names, fs=embedder.fs, crop_len=embedder.crop_len,
                        millivolts=float(embedder.millivolts), dropout=dropout)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import pandas as pd
@@ -18,8 +18,9 @@ from ecgkit.errors import EcgkitError
 from ecgkit.progress import track
 from ecgkit.training.checkpoint import Resumable, Run, seeded
 
+M = TypeVar("M", bound=nn.Module)
 #: From a model, the positions of a batch `(batch_size,)` and a generator to a scalar.
-Loss = Callable[[nn.Module, Tensor, torch.Generator], Tensor]
+Loss = Callable[[M, Tensor, torch.Generator], Tensor]
 
 
 @dataclass(frozen=True)
@@ -53,19 +54,18 @@ class Schedule:
     validate_every: int = 5
 
 
-def fit(model: nn.Module, loss: Loss, n_items: int, schedule: Schedule, run: Run, *,
-        validate: Callable[[nn.Module], dict[str, float]] | None = None,
-        rates: Callable[[str], float] | None = None) -> tuple[nn.Module, pd.DataFrame]:
+def fit(model: M, loss: Loss[M], n_items: int, schedule: Schedule, run: Run, *,
+        validate: Callable[[M], dict[str, float]] | None = None,
+        rates: Callable[[str], float] | None = None) -> tuple[M, pd.DataFrame]:
     """Train a model; a run that was killed goes on where its last checkpoint stands, with the same result.
-
-    Every epoch draws from generators seeded by (seed, epoch) alone, so a checkpoint holds no random state.
 
     Parameters
     ----------
     model : Module
         Changed in place; its averaged copy is returned.
     loss : callable
-        From the model, the positions of a batch `(batch_size,)` and a generator to a scalar.
+        From the model, the positions of a batch `(batch_size,)` and a generator, seeded by seed and epoch alone, to a
+        scalar.
     n_items : int
         Number of training items.
     schedule : Schedule
@@ -95,10 +95,10 @@ def fit(model: nn.Module, loss: Loss, n_items: int, schedule: Schedule, run: Run
         row = state.train_one_epoch()
         last = epoch == schedule.epochs - 1
         if validate and (last or (epoch + 1) % schedule.validate_every == 0):
-            row |= validate(state.averaged.module.eval())
+            row |= validate(cast(M, state.averaged.module.eval()))
         state.history.append(row)
         state.save()
-    return state.averaged.module.eval(), pd.DataFrame(state.history)
+    return cast(M, state.averaged.module.eval()), pd.DataFrame(state.history)
 
 
 def running_mean(decay: float, mean: Tensor, value: Tensor, n_averaged: Tensor | int) -> Tensor:
@@ -123,7 +123,7 @@ def _groups(model: nn.Module, schedule: Schedule, rates: Callable[[str], float] 
 class _State(Resumable):
     """Everything that changes while a run goes on; a step of it is an epoch."""
 
-    def __init__(self, model: nn.Module, loss: Loss, n_items: int, schedule: Schedule, run: Run,
+    def __init__(self, model: M, loss: Loss[M], n_items: int, schedule: Schedule, run: Run,
                  rates: Callable[[str], float] | None) -> None:
         self.batch_size = min(schedule.batch_size, n_items)
         if self.batch_size < 2:
@@ -140,7 +140,7 @@ class _State(Resumable):
                          {"model": self.optimizer}, self.cycle)
 
     def train_one_epoch(self) -> dict[str, float]:
-        # Dropout draws from torch's global generator: seed it for this epoch, and give it back as it was.
+        # Dropout draws from torch's global generator.
         dropout_seed, batch_seed = np.random.SeedSequence([self.run.seed, self.step]).generate_state(2).tolist()
         with seeded(dropout_seed):
             generator = torch.Generator().manual_seed(batch_seed)

@@ -1,9 +1,8 @@
-"""Measurements as features: what can be measured of an ECG, in place of what an encoder makes of it."""
+"""Measurements as features, in place of what an encoder makes of an ECG, and random forests on them."""
 
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -18,73 +17,8 @@ from ecgkit.errors import EcgkitError
 from ecgkit.models.weights import load_delineator
 from ecgkit.physiology import COLUMNS, measure
 from ecgkit.progress import track
-from ecgkit.training.checkpoint import run_file, weights_digest
-from ecgkit.training.probe import Features, Standard
-
-
-@dataclass(frozen=True)
-class ForestSettings:
-    """What a random forest needs; all else is as Breiman (2001) has it, with trees that are grown to their ends.
-
-    Parameters
-    ----------
-    n_trees : int
-    """
-
-    n_trees: int = 500
-
-
-@dataclass(frozen=True)
-class Forest:
-    """One random forest per label.
-
-    Parameters
-    ----------
-    trees : tuple of RandomForestClassifier or float
-        For each label the forest, or the prevalence where one class only was seen.
-    """
-
-    trees: tuple[RandomForestClassifier | float, ...]
-
-    def predict(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Probabilities `(n, n_labels)` of measurements `(n, n_features)`."""
-        return np.stack([np.full(len(features), each) if isinstance(each, float) else
-                         each.predict_proba(features)[:, 1] for each in self.trees], axis=1)
-
-
-def random_forest(features: NDArray[np.float64], labels: NDArray[np.uint8], *, seed: int,
-                  settings: ForestSettings | None = None) -> Forest:
-    """Grow a random forest for each label.
-
-    A missing measurement goes down whichever side of a split serves the training ECGs better, as any value does.
-
-    Parameters
-    ----------
-    features : ndarray, shape (n, n_features)
-        Measurements of the labelled ECGs; nan where unknown.
-    labels : ndarray, shape (n, n_labels)
-        Multi-hot.
-    seed : int
-        Of the trees.
-    settings : ForestSettings, optional
-
-    Raises
-    ------
-    EcgkitError
-        Where shapes do not fit or there is no ECG.
-    """
-    settings = settings or ForestSettings()
-    if features.ndim != 2 or np.ndim(labels) != 2 or len(features) != len(labels) or not len(features):
-        raise EcgkitError(f"measurements of shape {features.shape} and labels of shape {np.shape(labels)}; expected "
-                          "(n, n_features) and (n, n_labels) with n from 1 on")
-
-    def grown(truth: NDArray[np.uint8]) -> RandomForestClassifier | float:
-        if truth.all() or not truth.any():
-            return float(truth.mean())
-        return RandomForestClassifier(settings.n_trees, random_state=seed).fit(features, truth)
-
-    return Forest(tuple(grown(truth) for truth in np.asarray(labels).T))
-
+from ecgkit.training.checkpoint import run_file, weights_digest, whole
+from ecgkit.training.probe import Features, Standard, check_shapes
 
 #: ECGs that are measured and kept together.
 CHUNK = 256
@@ -109,9 +43,7 @@ class MeasuredFeatures:
     Attributes
     ----------
     names : tuple of str
-        What is measured: the keys of `ecgkit.physiology.COLUMNS`.
-    n_features : int
-        How many.
+        What is measured: the keys of `ecgkit.physiology.COLUMNS`; there are `n_features`.
     """
 
     fs: float
@@ -136,11 +68,8 @@ class MeasuredFeatures:
         told = {**run, "shape": signals.shape, "signals": hashlib.sha256(signals.tobytes()).hexdigest()}
         file = run_file(self.folder, told).with_suffix(".npy")
         if not file.is_file():
-            file.parent.mkdir(parents=True, exist_ok=True)
-            partial = file.with_suffix(f".{os.getpid()}.partial")
-            with partial.open("wb") as stream:
+            with whole(file) as partial, partial.open("wb") as stream:
                 np.save(stream, measure(signals, self.fs).table.to_numpy())
-            os.replace(partial, file)
         try:
             return np.asarray(np.load(file, allow_pickle=False), dtype=np.float64)
         except (ValueError, EOFError, OSError) as error:
@@ -192,3 +121,41 @@ class Filled:
         missing = np.isnan(features)
         values = self.standard(np.where(missing, self.median, features))
         return np.hstack([values.clip(-FURTHEST, FURTHEST), missing[:, self.flagged]])
+
+
+@dataclass(frozen=True)
+class Forest:
+    """One random forest per label."""
+
+    forests: tuple[RandomForestClassifier, ...]
+
+    def predict(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Probabilities `(n, n_labels)` of measurements `(n, n_features)`."""
+        # Classes are 0 and 1, or the only one that was seen.
+        return np.stack([each.predict_proba(features) @ each.classes_ for each in self.forests], axis=1)
+
+
+def random_forest(features: NDArray[np.float64], labels: NDArray[np.uint8], *, seed: int,
+                  n_trees: int = 500) -> Forest:
+    """Grow a random forest for each label, as Breiman (2001) has it, with trees that are grown to their ends.
+
+    A missing measurement goes down whichever side of a split serves the training ECGs better, as any value does.
+
+    Parameters
+    ----------
+    features : ndarray, shape (n, n_features)
+        Measurements of the labelled ECGs; nan where unknown.
+    labels : ndarray, shape (n, n_labels)
+        Multi-hot.
+    seed : int
+        Of the trees.
+    n_trees : int
+
+    Raises
+    ------
+    EcgkitError
+        Where shapes do not fit or there is no ECG.
+    """
+    check_shapes(features, labels, "measurements")
+    return Forest(tuple(RandomForestClassifier(n_trees, random_state=seed).fit(features, truth)
+                        for truth in np.asarray(labels).T))

@@ -38,16 +38,10 @@ NEIGHBOURS = 10
 
 
 def monitors(embedder: Embedder, data: ECGDataset) -> dict[str, float]:
-    """Look at the embedding of some ECGs, around its mean.
+    """Look at the embedding of at most 1,024 of the ECGs, evenly spaced, around its mean.
 
     Features behind a rectifier share a large offset, which makes all cosines alike and which any classifier on top of
     them takes away; so do the monitors.
-
-    Parameters
-    ----------
-    embedder : Embedder
-    data : ECGDataset
-        At most 1,024 of its ECGs are looked at, evenly spaced.
 
     Returns
     -------
@@ -154,21 +148,9 @@ def pretrain(data: ECGDataset | None, *, method: str = "utah", settings: Pretrai
 
 
 def untrained(data: ECGDataset, *, settings: PretrainSettings | None = None, seed: int = 0) -> Embedder:
-    """An encoder with random weights: the control that every method must beat (Berger et al. 2026).
+    """An encoder with random weights, in eval mode: the control that every method must beat (Berger et al. 2026).
 
-    Parameters
-    ----------
-    data : ECGDataset
-        Gives rate and scale.
-    settings : PretrainSettings, optional
-        Of which encoder and window are taken.
-    seed : int
-        Of the weights.
-
-    Returns
-    -------
-    Embedder
-        In eval mode.
+    The data give rate and scale, the settings encoder and window.
     """
     settings = replace(settings or PretrainSettings(), fs=data.fs)
     with seeded(seed):

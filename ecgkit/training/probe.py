@@ -38,13 +38,9 @@ _CONSTANT = 1e-6
 
 @dataclass(frozen=True)
 class Standard:
-    """Mean and spread by which embeddings are standardised.
+    """Mean and spread by which embeddings are standardised, `(n_features,)`.
 
     They need no labels, so those of all training ECGs may be used however few have labels.
-
-    Parameters
-    ----------
-    mean, spread : ndarray of float64, shape (n_features,)
     """
 
     mean: NDArray[np.float64]
@@ -69,9 +65,8 @@ class LinearProbe:
     Parameters
     ----------
     standard : Standard
-    weight : ndarray of float64, shape (n_labels, n_features)
-        On standardised features; zero for a label of which one class only was seen.
-    bias : ndarray of float64, shape (n_labels,)
+    weight, bias : ndarray of float64, shape (n_labels, n_features) and (n_labels,)
+        On standardised features; the weight is zero for a label of which one class only was seen.
     strength : float
         The C that was chosen: the larger, the less the weights are held back.
     """
@@ -155,23 +150,17 @@ def linear_probe(features: Features, labels: NDArray[np.uint8], *, groups: Array
 
 def prior_of(classifier: Classifier, label_names: Sequence[str], standard: Standard,
              features: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Directions in which a classifier on the same encoder sees some labels.
+    """Directions, `(n_labels, n_features)` on standardised features, in which a classifier sees some of its labels.
 
     Parameters
     ----------
     classifier : Classifier
-        Such as one taught by the simulator.
+        On the same encoder, such as one taught by the simulator.
     label_names : sequence of str
         Among the classifier's.
     standard : Standard
-        Of the embeddings.
     features : ndarray, shape (n, n_features)
         Embeddings, labelled or not, over which the classifier's logits are given unit spread.
-
-    Returns
-    -------
-    ndarray, shape (n_labels, n_features)
-        On standardised features.
     """
     norm, linear = classifier.head[0], classifier.head[-1]
     assert isinstance(norm, nn.BatchNorm1d)
@@ -238,14 +227,7 @@ class HeadSettings:
 
 @dataclass(frozen=True)
 class MlpHead:
-    """A network with one hidden layer on standardised embeddings.
-
-    Parameters
-    ----------
-    standard : Standard
-    net : Module
-        From standardised features `(n, n_features)` to logits `(n, n_labels)`, in eval mode.
-    """
+    """A network with one hidden layer: `net` gives logits `(n, n_labels)` of standardised embeddings, in eval mode."""
 
     standard: Standard
     net: nn.Module
@@ -268,10 +250,6 @@ def frozen_head(features: Features, labels: NDArray[np.uint8], *, seed: int,
     seed : int
         Of the initial weights, the batches and the dropout.
     settings : HeadSettings, optional
-
-    Returns
-    -------
-    MlpHead
 
     Raises
     ------
@@ -300,18 +278,7 @@ def fixed_steps(steps: int, **options: Any) -> tuple[Schedule, int]:
     """A schedule of so many steps whatever the number of ECGs, and the `n_items` that `fit` must be told for it.
 
     An "epoch" is a stretch of at most `STRETCH` steps, after which a checkpoint may be written. The loss must draw its
-    ECGs itself: the positions that it is given say no more than how many.
-
-    Parameters
-    ----------
-    steps : int
-    **options
-        Of `Schedule`, but for the epochs.
-
-    Raises
-    ------
-    EcgkitError
-        For less than one step.
+    ECGs itself: the positions that it is given say no more than how many. The options are those of `Schedule`.
     """
     if steps < 1:
         raise EcgkitError(f"{steps} steps of training: give at least 1")
@@ -320,10 +287,15 @@ def fixed_steps(steps: int, **options: Any) -> tuple[Schedule, int]:
     return schedule, stretch * schedule.batch_size
 
 
-def _check(features: Features, labels: NDArray[np.uint8]) -> None:
+def check_shapes(features: Features, labels: NDArray[np.uint8], what: str = "embeddings") -> None:
+    """Raise EcgkitError where features are not `(n, n_features)` or labels not `(n, n_labels)`, with n from 1 on."""
     if features.ndim != 2 or np.ndim(labels) != 2 or len(features) != len(labels) or not len(features):
-        raise EcgkitError(f"embeddings of shape {features.shape} and labels of shape {np.shape(labels)}; expected "
+        raise EcgkitError(f"{what} of shape {features.shape} and labels of shape {np.shape(labels)}; expected "
                           "(n, n_features) and (n, n_labels) with n from 1 on")
+
+
+def _check(features: Features, labels: NDArray[np.uint8]) -> None:
+    check_shapes(features, labels)
     if not np.isfinite(features).all():
         row = int(np.flatnonzero(~np.isfinite(features).all(axis=1))[0])
         raise EcgkitError(f"the embedding of ECG {row} is not finite; look for damaged signals")

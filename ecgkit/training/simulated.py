@@ -42,16 +42,8 @@ def beat_len(fs: float) -> int:
 def clean_beats(cohort: Cohort, indices: NDArray[np.int64]) -> NDArray[np.float32]:
     """The normal beat nearest the middle of each ECG, without noise, baseline removed, in the eight independent leads.
 
-    Parameters
-    ----------
-    cohort : Cohort
-    indices : ndarray of int, shape (n,)
-        ECG numbers.
-
-    Returns
-    -------
-    ndarray of float32, shape (n, 8, beat_len)
-        ``arcsinh(mV / LINEAR_UP_TO)``; nan beyond the ECG's ends, and for an ECG without a normal beat.
+    `(n, 8, beat_len)` as ``arcsinh(mV / LINEAR_UP_TO)`` for ECG numbers `(n,)`; nan beyond the ECG's ends, and for an
+    ECG without a normal beat.
     """
     clean = cohort.clean(indices)[:, _ROWS]
     clean -= np.median(clean, axis=2, keepdims=True)
@@ -145,7 +137,7 @@ def pretrain_on_simulator(settings: SimulatedSettings | None = None, *, seed: in
                            crop_len=cohort.sig_len, dropout=0.2, millivolts=float(cohort.signals(range(256)).std()))
         learner = _Learner(model, len(INDEPENDENT) * beat_len(settings.fs) if settings.beat_weight else 0)
 
-    def loss(learner: nn.Module, batch: Tensor, generator: torch.Generator) -> Tensor:
+    def loss(learner: _Learner, batch: Tensor, generator: torch.Generator) -> Tensor:
         visits = torch.randint(NUMBERS, (len(batch),), generator=generator).numpy()
         x = scale_gain(torch.from_numpy(cohort.signals(visits)).to(device), settings.gain, generator)
         logits, drawn = learner(mask_leads(x, settings.mask, generator) if settings.mask else x)
@@ -162,7 +154,6 @@ def pretrain_on_simulator(settings: SimulatedSettings | None = None, *, seed: in
 
     run = Run("pretraining on the simulator", {"task": "simulated", "settings": settings}, seed, checkpoints, device)
     averaged, history = fit(learner, loss, settings.ecgs_per_epoch, settings.schedule, run)
-    assert isinstance(averaged, _Learner)
     return averaged.classifier, history
 
 

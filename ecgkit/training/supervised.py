@@ -99,7 +99,7 @@ def train_classifier(train: ECGDataset, *, validation: ECGDataset | None = None,
     crop_len = model.crop_len
     labels = torch.from_numpy(np.column_stack([train.labels, *further.values()]).astype(np.float32))
 
-    def loss(model: nn.Module, batch: Tensor, generator: torch.Generator) -> Tensor:
+    def loss(model: Classifier, batch: Tensor, generator: torch.Generator) -> Tensor:
         x = windows(train, batch, crop_len, settings.perturb, generator, device)
         logits, y = model(x), labels[batch].to(device)
         wanted = binary_cross_entropy_with_logits(logits[:, :n_wanted], y[:, :n_wanted])
@@ -110,26 +110,12 @@ def train_classifier(train: ECGDataset, *, validation: ECGDataset | None = None,
     run = Run(f"training {settings.encoder}", {"task": "supervised", "data": train, "beside": list(further),
                                                "start": model, "settings": settings}, seed, checkpoints, device)
     averaged, history = fit(model, loss, len(train), settings.schedule, run, validate=validate)
-    assert isinstance(averaged, Classifier)
     return averaged.narrowed(train.label_names), history
 
 
 def new_classifier(train: ECGDataset, settings: SupervisedSettings, *, seed: int, further: tuple[str, ...] = (),
                    start: nn.Module | None = None) -> Classifier:
-    """Build the classifier that `train_classifier` begins with, in training mode.
-
-    Parameters
-    ----------
-    train : ECGDataset
-        Its labels, rate and scale are the classifier's.
-    settings : SupervisedSettings
-    seed : int
-        Of the initial weights.
-    further : tuple of str
-        Labels beside those of the data.
-    start : Module, optional
-        As of `train_classifier`.
-    """
+    """Build the classifier that `train_classifier` begins with, in training mode, with `further` labels if wanted."""
     crop_len = round(settings.crop_seconds * train.fs)
     if crop_len > train.sig_len:
         raise EcgkitError(f"{train.name}: ECGs of {train.sig_len / train.fs:g} s are shorter than the window of "
@@ -158,7 +144,7 @@ def windows(data: ECGDataset, rows: Tensor, crop_len: int, perturb: Perturb | No
     return perturb(x, data.fs, generator) if perturb else x
 
 
-def watch(validation: ECGDataset | None, train: ECGDataset) -> Callable[[nn.Module], dict[str, float]] | None:
+def watch(validation: ECGDataset | None, train: ECGDataset) -> Callable[[Classifier], dict[str, float]] | None:
     """What looks at a classifier in training: its macro AUROC on validation data, where there are any."""
     if validation is None:
         return None
@@ -166,8 +152,7 @@ def watch(validation: ECGDataset | None, train: ECGDataset) -> Callable[[nn.Modu
         raise EcgkitError(f"{validation.name}: labels or rate differ from the training data's "
                           f"({', '.join(train.label_names)}; {train.fs:g} Hz)")
 
-    def validate(model: nn.Module) -> dict[str, float]:
-        assert isinstance(model, Classifier)
+    def validate(model: Classifier) -> dict[str, float]:
         probabilities = model.predict(validation.signals)[:, :len(train.label_names)]
         return {"validation_auroc": float(macro(auroc(validation.labels, probabilities)))}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from inspect import signature
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -9,9 +11,7 @@ from sklearn.ensemble import RandomForestClassifier
 
 from ecgkit.errors import EcgkitError
 from ecgkit.evaluation import auroc
-from ecgkit.training.measured import ForestSettings, random_forest
-
-QUICK = ForestSettings(n_trees=30)
+from ecgkit.training.measured import random_forest
 
 
 def patients(n: int, seed: int) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
@@ -25,7 +25,7 @@ def patients(n: int, seed: int) -> tuple[NDArray[np.float64], NDArray[np.uint8]]
 
 def test_it_finds_combinations_of_thresholds_and_what_is_missing() -> None:
     (x, y), (asked, truth) = patients(600, 0), patients(400, 1)
-    p = random_forest(x, y, seed=0, settings=QUICK).predict(asked)
+    p = random_forest(x, y, seed=0, n_trees=30).predict(asked)
     combined, missing, *_ = auroc(truth, p)
     assert combined > 0.9, "a linear model gets 0.5"
     assert missing > 0.99
@@ -35,13 +35,13 @@ def test_it_finds_combinations_of_thresholds_and_what_is_missing() -> None:
 
 def test_it_is_one_forest_of_scikit_learn_for_each_label_and_its_seed() -> None:
     x, y = patients(80, 0)
-    mine = [random_forest(x, y[:, :2], seed=seed, settings=QUICK).predict(x) for seed in (7, 7, 8)]
+    mine = [random_forest(x, y[:, :2], seed=seed, n_trees=30).predict(x) for seed in (7, 7, 8)]
     for k in range(2):
         theirs = RandomForestClassifier(30, random_state=7).fit(x, y[:, k]).predict_proba(x)[:, 1]
         np.testing.assert_array_equal(mine[0][:, k], theirs)
     np.testing.assert_array_equal(mine[0], mine[1])
     assert not np.array_equal(mine[0], mine[2])
-    assert ForestSettings().n_trees == 500
+    assert signature(random_forest).parameters["n_trees"].default == 500
 
 
 def test_one_labelled_ecg_is_enough_to_run() -> None:

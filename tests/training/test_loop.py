@@ -99,9 +99,7 @@ def test_a_killed_process_leaves_a_checkpoint_that_resumes(tmp_path: Path) -> No
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert file is not None
-    found = load_checkpoint(file)
-    assert found is not None
-    assert 1 <= found[1]["step"] < SHORT.epochs
+    assert 1 <= load_checkpoint(file)[1]["step"] < SHORT.epochs
     resumed, _ = fit(linear(), loss, len(X), SHORT, Run(seed=0, checkpoints=tmp_path))
     whole, _ = fit(linear(), loss, len(X), SHORT, Run(seed=0))
     assert same(whole, resumed)

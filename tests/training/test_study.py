@@ -28,7 +28,7 @@ from ecgkit.study import label_runs as module
 from ecgkit.study.label_runs import MEASURED, MODES, StudySettings, label_study
 from ecgkit.training.finetune import FinetuneSettings
 from ecgkit.training.loop import Schedule
-from ecgkit.training.measured import Filled, ForestSettings, MeasuredFeatures, random_forest
+from ecgkit.training.measured import Filled, MeasuredFeatures, random_forest
 from ecgkit.training.probe import HeadSettings, Standard, linear_probe
 from ecgkit.training.supervised import SupervisedSettings
 
@@ -36,7 +36,7 @@ SMALL: dict[str, Any] = {"widths": [8, 8, 8, 8]}
 QUICK = StudySettings(
     finetune=FinetuneSettings(steps=3, epochs=0, batch_size=8, strengths=(1e-2, 1e-1)), head=HeadSettings(steps=5),
     scratch=SupervisedSettings(encoder_options=SMALL, crop_seconds=1.25, schedule=Schedule(epochs=1, batch_size=16)),
-    forest=ForestSettings(n_trees=5), least_steps=3)
+    n_trees=5, least_steps=3)
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +99,7 @@ def test_classifiers_of_measurements_see_the_labelled_ecgs_and_the_statistics_of
     as_they_are = Standard(np.zeros(1), np.ones(1))
     probe = linear_probe(every(known), few.labels, groups=few.records["patient_id"], seed=0, strengths=(1e-2, 1e-1),
                          standard=as_they_are)
-    forest = random_forest(known, few.labels, seed=0, settings=ForestSettings(n_trees=5))
+    forest = random_forest(known, few.labels, seed=0, n_trees=5)
     for mode, told in (("logistic regression", probe.predict(every(asked))), ("random forest", forest.predict(asked))):
         row, = study(data, tmp_path, mode, measured, fractions=[0.5])["predictions"]
         np.testing.assert_allclose(np.load(tmp_path / row)["test"], told, atol=1e-5)
@@ -135,7 +135,7 @@ def test_another_delineator_or_another_forest_makes_another_row(
     study(data, tmp_path, "random forest", measured, fractions=[0.5])
     study(data, tmp_path, "random forest", replace(measured, folder=None), fractions=[0.5])
     assert len(calls) == 1, "where measurements are kept does not matter"
-    larger = replace(QUICK, forest=ForestSettings(n_trees=6))
+    larger = replace(QUICK, n_trees=6)
     study(data, tmp_path, "random forest", measured, fractions=[0.5], settings=larger)
     assert len(calls) == 2
     monkeypatch.setattr(MeasuredFeatures, "identity", lambda _: {"delineator": "another"})
