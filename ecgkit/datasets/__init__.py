@@ -45,13 +45,11 @@ def load(source: str, **options: Any) -> ECGDataset:
         raise EcgkitError(f"no source of ECGs is called {source!r}; known are {', '.join(SOURCES)}")
     read = import_module(f"ecgkit.datasets.{source}").load
     parameters = inspect.signature(read).parameters
-    if all(parameter.kind is not inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
-        unknown = [name for name in options if name not in parameters]
-        if unknown:
-            raise EcgkitError(f"source {source!r} has no option {unknown[0]!r}; it has {', '.join(parameters)}")
+    unknown = [name for name in options if name not in parameters]
+    if unknown:
+        raise EcgkitError(f"source {source!r} has no option {unknown[0]!r}; it has {', '.join(parameters)}")
     needed = [name for name, parameter in parameters.items()
-              if parameter.default is inspect.Parameter.empty and name not in options
-              and parameter.kind not in (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)]
+              if parameter.default is inspect.Parameter.empty and name not in options]
     if needed:
         raise EcgkitError(f"source {source!r} needs the option {needed[0]!r}: load({source!r}, {needed[0]}=...)")
     data: ECGDataset = read(**options)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import json
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -111,16 +110,9 @@ def read_tables(root: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def task_labels(scp_codes: pd.Series[Any], statements: pd.DataFrame,
                 task: str) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
-    """Multi-hot labels `(n, n_labels)` of a task, and their names.
+    """Multi-hot labels `(n, n_labels)` of a task, and their names: those that occur, as in `SUPERCLASSES`, else A to Z.
 
-    Parameters
-    ----------
-    scp_codes : Series of dict
-        SCP codes of each record with their likelihoods, which do not matter here.
-    statements : DataFrame
-        ``scp_statements.csv``, indexed by code.
-    task : str
-        A key of `TASKS`. Labels are those that occur, in alphabetical order (superclasses: that of `SUPERCLASSES`).
+    `scp_codes` have likelihoods, which do not matter here; `statements` is ``scp_statements.csv``, indexed by code.
     """
     flag, column = TASKS[task]
     chosen = statements if flag is None else statements[statements[flag] == 1]
@@ -141,7 +133,7 @@ def _read(fs: int, root: Path, record: str) -> tuple[NDArray[np.float32], dict[s
 
 def _records(database: pd.DataFrame, names: list[str]) -> pd.DataFrame:
     """The official table, with `record`, whole `patient_id` and `strat_fold`, parsed `scp_codes` and a true age."""
-    table = database.assign(record=names, scp_codes=pd.Series(_codes(database["scp_codes"].astype(str)), dtype=object))
+    table = database.assign(record=names, scp_codes=database["scp_codes"].astype(str).map(_codes))
     for column in ("patient_id", "strat_fold"):
         try:
             table[column] = table[column].astype("int64")
@@ -152,22 +144,12 @@ def _records(database: pd.DataFrame, names: list[str]) -> pd.DataFrame:
     return table
 
 
-def _codes(texts: pd.Series[str]) -> list[dict[str, float]]:
-    """Parse ``{'NORM': 100.0, 'SR': 0.0}``: all at once as JSON, which is quick, else one by one as literals."""
+def _codes(text: str) -> dict[str, float]:
+    """Parse ``{'NORM': 100.0, 'SR': 0.0}``."""
     try:
-        parsed = json.loads(f"[{','.join(texts)}]".replace("'", '"'))
-        if len(parsed) != len(texts):
-            raise ValueError("a cell holds more than one dictionary")
-    except ValueError:
-        parsed = [_literal(text) for text in texts]
-    for text, codes in zip(texts, parsed, strict=True):
-        if not isinstance(codes, dict):
-            raise EcgkitError(f"ptbxl_database.csv: cannot read the scp_codes {text[:60]!r}")
-    return list(parsed)
-
-
-def _literal(text: str) -> object:
-    try:
-        return ast.literal_eval(text)
+        codes = ast.literal_eval(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return None
+        codes = None
+    if not isinstance(codes, dict):
+        raise EcgkitError(f"ptbxl_database.csv: cannot read the scp_codes {text[:60]!r}")
+    return codes

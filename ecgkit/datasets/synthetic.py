@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from ecgkit.datasets.base import ECGDataset
@@ -107,18 +106,20 @@ def class_labels(severity: NDArray[np.float64]) -> NDArray[np.uint8]:
 
 def superclass_labels(severity: NDArray[np.float64]) -> NDArray[np.uint8]:
     """Labels of the five superclasses, `(n, 5)`, of severities `(n, 12)`."""
-    present = pd.DataFrame(severity > 0, columns=list(EDIT_NAMES))
-    labels = pd.DataFrame(False, index=present.index, columns=list(SUPERCLASSES))
-    labels["NORM"] = ~present.any(axis=1)
-    for name, classes in SUPERCLASSES_OF.items():
-        for superclass in classes:
-            labels[superclass] |= present[name]
-    labels["STTC"] |= severity[:, EDIT_NAMES.index("LVH")] >= STRAIN_FROM
-    return labels.to_numpy(dtype=np.uint8)
+    labels = _strongest(severity, EDIT_NAMES) > 0
+    labels[:, SUPERCLASSES.index("NORM")] = ~(severity > 0).any(axis=1)
+    return labels.astype(np.uint8)
 
 
 def severe_superclasses(severity: NDArray[np.float64], names: Sequence[str]) -> NDArray[np.uint8]:
     """Superclasses that a reader would name, `(n, 5)`, of severities `(n, len(names))` of some diseases."""
+    labels = _strongest(severity, names) > NAMED_FROM
+    labels[:, SUPERCLASSES.index("NORM")] = severity.max(axis=1) < NEARLY_NONE
+    return labels.astype(np.uint8)
+
+
+def _strongest(severity: NDArray[np.float64], names: Sequence[str]) -> NDArray[np.float64]:
+    """Severity of the strongest disease of each superclass, `(n, 5)`; strain counts as one of STTC."""
     of = {**SUPERCLASSES_OF, **FINER_SUPERCLASSES_OF}
     strongest = np.zeros((len(severity), len(SUPERCLASSES)))
     for column, name in zip(severity.T, names, strict=True):
@@ -128,9 +129,7 @@ def severe_superclasses(severity: NDArray[np.float64], names: Sequence[str]) -> 
     strain = severity[:, names.index("LVH")]
     place = SUPERCLASSES.index("STTC")
     strongest[:, place] = np.maximum(strongest[:, place], np.where(strain >= STRAIN_FROM, strain, 0))
-    labels = strongest > NAMED_FROM
-    labels[:, SUPERCLASSES.index("NORM")] = severity.max(axis=1) < NEARLY_NONE
-    return labels.astype(np.uint8)
+    return strongest
 
 
 def _visits(seed: int, n_patients: int) -> NDArray[np.int64]:

@@ -17,18 +17,8 @@ class Autoencoder(nn.Module):
     """Convolutional beta-VAE of the eight independent leads (Kingma & Welling 2014; Higgins et al. 2017).
 
     Nothing is normalised over time, so a code may be as long as an ECG asks for. What it draws obeys the algebra of the
-    limb leads.
-
-    Parameters
-    ----------
-    channels : int
-        Of the code.
-    widths : sequence of int
-        Channels of each level; each halves the rate, the first that of neighbouring samples taken as one (`FOLD`).
-    kernel_size : int
-        Odd.
-    millivolts : float
-        One number for all leads by which signals are divided.
+    limb leads. The code has `channels`; `widths` are the channels of each level, which halves the rate, the first that
+    of neighbouring samples taken as one (`FOLD`); signals are divided by `millivolts`.
     """
 
     millivolts: Tensor

@@ -17,18 +17,9 @@ class StepEncoder(nn.Module, ABC):
     """Fully connected layers over steps that do not overlap; a subclass adds the context of the steps so far.
 
     In eval mode neither a step nor its context depends on a later sample; in training, batch normalisation sees the
-    whole batch.
-
-    Parameters
-    ----------
-    config : dict
-        From which `build_encoder(**config)` builds the encoder again.
-    n_leads, stride : int
-        Channels of the input, and samples of a step; what is left at the end of a signal is not seen.
-    step_features, depth : int
-        Width of every layer, and so the features of a step; and layers, with batch normalisation and a rectifier each.
-    context_features : int
-        Features of the context.
+    whole batch. `build_encoder(**config)` builds the encoder again. A step has `stride` samples (what is left at the
+    end of a signal is not seen) and `step_features`, the width of all `depth` layers, each with batch normalisation and
+    a rectifier.
     """
 
     def __init__(self, config: dict[str, Any], *, n_leads: int, stride: int, step_features: int, depth: int,
@@ -68,14 +59,7 @@ class CPCEncoder(StepEncoder):
     """Four fully connected layers and a two-layer LSTM.
 
     Mehari & Strodthoff 2022 (10.1016/j.compbiomed.2021.105114), who use stride 1 at 100 Hz, and width and hidden 512;
-    the defaults are for two CPU cores.
-
-    Parameters
-    ----------
-    n_leads, stride : int
-        See `StepEncoder`.
-    width, hidden : int
-        Features of a step, and of the LSTM's state.
+    the defaults, features of a step (`width`) and of the LSTM's state (`hidden`), are for two CPU cores.
     """
 
     def __init__(self, *, n_leads: int = N_LEADS, width: int = 256, hidden: int = 256, stride: int = 6) -> None:
@@ -161,17 +145,7 @@ class S4DBlock(nn.Module):
 
 
 class S4DEncoder(StepEncoder):
-    """Two fully connected layers over short steps, then blocks of S4D as their context.
-
-    Parameters
-    ----------
-    n_leads, stride : int
-        See `StepEncoder`.
-    width : int
-        Features of a step and of its context.
-    state, blocks : int
-        States of each channel, even; and blocks of S4D.
-    """
+    """Two fully connected layers over short steps, then `blocks` of S4D as their context, both `width` wide."""
 
     def __init__(self, *, n_leads: int = N_LEADS, width: int = 96, state: int = 64, blocks: int = 4,
                  stride: int = 4) -> None:

@@ -21,14 +21,8 @@ LEAST_SPREAD = 0.02
 class Delineator(nn.Module):
     """Logits of `CHANNELS` at every sample (a U-Net: Ronneberger et al. 2015; on ECGs: Moskalenko et al. 2020).
 
-    Parameters
-    ----------
-    widths : sequence of int
-        Channels of each level; each level has half the rate of the one above.
-    kernel_size : int
-        Odd.
-    fs : float
-        Sampling rate in Hz that it expects.
+    `widths` are the channels of each level, which has half the rate of the one above; `kernel_size` is odd, and `fs`
+    the sampling rate in Hz that it expects.
     """
 
     def __init__(self, widths: Sequence[int] = (24, 32, 48, 64, 96), kernel_size: int = 7, fs: float = 250.0) -> None:

@@ -124,18 +124,10 @@ def load_delineator(path_or_name: str | Path = DELINEATES) -> Delineator:
 
 def save_explainer(generator: Generator, discriminator: Discriminator, twins: Sequence[Classifier], path: str | Path,
                    about: dict[str, Any], card: dict[str, Any]) -> None:
-    """Write the networks of a counterfactual explainer, in half precision.
+    """Write the networks of a counterfactual explainer, in half precision, and its model card.
 
-    Parameters
-    ----------
-    generator, discriminator, twins : Module
-        The classifier that is explained is kept in a file of its own (`save_classifier`).
-    path : path
-        Ends in `.safetensors`.
-    about : dict
-        What the explainer needs beside its networks; must survive JSON.
-    card : dict
-        The model card.
+    `about`, which must survive JSON, is what it needs beside them; the classifier that is explained is kept in a file
+    of its own (`save_classifier`).
     """
     config = {"generator": generator.config, "discriminator": discriminator.config,
               "twins": [_classifier_config(twin) for twin in twins], "about": about}

@@ -135,9 +135,10 @@ _ALL_EDITS: Mapping[str, Edit] = {**EDITS, **FINER_EDITS}
 SLOTS = (*NORMAL, *(slot for edit in EDITS.values() for slot in edit.add), *VENTRICULAR,
          *(slot for edit in FINER_EDITS.values() for slot in edit.add))
 ATRIAL = ("P1", "P2")
-REPOLARISATION = tuple(slot for slot in SLOTS if slot.startswith(("T", "ST ")) or slot == "VT")
-PLATEAUS = tuple(slot for slot in SLOTS if slot.startswith("ST "))
-DEPOLARISATION = tuple(slot for slot in SLOTS if slot not in (*ATRIAL, *REPOLARISATION))
+IS_ATRIAL = np.array([slot in ATRIAL for slot in SLOTS])
+IS_PLATEAU = np.array([slot.startswith("ST ") for slot in SLOTS])
+IS_REPOLARISATION = np.array([slot.startswith(("T", "ST ")) or slot == "VT" for slot in SLOTS])
+IS_DEPOLARISATION = ~(IS_ATRIAL | IS_REPOLARISATION)
 
 
 def _normal() -> NDArray[np.float64]:

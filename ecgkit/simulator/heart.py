@@ -11,21 +11,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from ecgkit.leads import DOWER, independent
-from ecgkit.simulator.catalogue import (
-    ATRIAL,
-    BASE,
-    DEPOLARISATION,
-    DROPS,
-    MOVES,
-    PLATEAUS,
-    REPOLARISATION,
-    SLOTS,
-    VENTRICULAR,
-)
+from ecgkit.simulator.catalogue import ATRIAL, BASE, DROPS, IS_PLATEAU, IS_REPOLARISATION, MOVES, SLOTS, VENTRICULAR
 from ecgkit.simulator.rhythm import ATRIAL_PREMATURE, VENTRICULAR_PREMATURE, Beats
-
-IS_ATRIAL, IS_DEPOLARISATION, IS_REPOLARISATION, IS_PLATEAU = (
-    np.array([slot in group for slot in SLOTS]) for group in (ATRIAL, DEPOLARISATION, REPOLARISATION, PLATEAUS))
 
 #: How much of each slot a beat of each kind has, `(n_kinds, n_slots)`.
 SHARE = np.zeros((3, len(SLOTS)))

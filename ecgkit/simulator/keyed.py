@@ -33,13 +33,7 @@ def _name(seed: int, purpose: str) -> int:
 
 @dataclass(frozen=True)
 class Keyed:
-    """Streams of random numbers, one for each (purpose, identity).
-
-    Parameters
-    ----------
-    seed : int
-        Seed of all streams.
-    """
+    """Streams of random numbers of one seed, one for each (purpose, identity)."""
 
     seed: int
 

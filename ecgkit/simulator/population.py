@@ -8,15 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ecgkit.simulator.catalogue import ALL_NAMES, EDIT_NAMES, FINER_NAMES, SLOTS
-from ecgkit.simulator.heart import (
+from ecgkit.simulator.catalogue import (
+    ALL_NAMES,
+    EDIT_NAMES,
+    FINER_NAMES,
     IS_ATRIAL,
     IS_DEPOLARISATION,
     IS_PLATEAU,
     IS_REPOLARISATION,
-    Variation,
-    lead_field,
+    SLOTS,
 )
+from ecgkit.simulator.heart import Variation, lead_field
 from ecgkit.simulator.keyed import Keyed
 
 #: Share of 60-year-old men who have each disease, the factor by which 20 more years multiply it, and the factor for

@@ -41,24 +41,13 @@ def qt_change(rr: NDArray[np.float64]) -> NDArray[np.float64]:
 def beats(keyed: Keyed, ids: NDArray[Any], *, heart_rate: NDArray[np.float64], respiration: NDArray[np.float64],
           variability: NDArray[np.float64], ectopy: NDArray[np.float64], fibrillation: NDArray[np.float64],
           seconds: float) -> Beats:
-    """Beat times of some ECGs.
+    """Beat times of some ECGs, of `ids` and random streams.
 
-    Parameters
-    ----------
-    keyed, ids : Keyed, ndarray of int, shape (n,)
-        Random streams, and the identity of each ECG.
-    heart_rate : ndarray, shape (n, 2)
-        Mean rate per minute in sinus rhythm and in atrial fibrillation.
-    respiration : ndarray, shape (n,)
-        Breaths per second: the high-frequency modulation of RR.
-    variability : ndarray, shape (n, 3)
-        Relative amplitude of the low-frequency (0.1 Hz), respiratory and beat-to-beat modulation in sinus rhythm.
-    ectopy : ndarray, shape (n, 2)
-        Probability that a beat is an atrial, a ventricular premature one.
-    fibrillation : ndarray, shape (n,)
-        0 sinus rhythm, 1 atrial fibrillation; RR in between is a mixture.
-    seconds : float
-        Length of the recording.
+    `heart_rate`, `(n, 2)`, is the mean rate per minute in sinus rhythm and in atrial fibrillation; `respiration` are
+    breaths per second, the high-frequency modulation of RR; `variability`, `(n, 3)`, are the relative amplitudes of its
+    low-frequency (0.1 Hz), respiratory and beat-to-beat modulation in sinus rhythm; `ectopy`, `(n, 2)`, the probability
+    that a beat is an atrial, a ventricular premature one; `fibrillation` is 0 in sinus rhythm and 1 in atrial
+    fibrillation, and RR in between is a mixture.
     """
     n_beats = int(np.ceil((seconds + LEAD_IN + 1.5) / SHORTEST_RR))
     plain = _sinus_rr(keyed, ids, 60 / heart_rate[:, :1], respiration, variability, n_beats)

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ecgkit.simulator.catalogue import PLATEAUS, REPOLARISATION, SLOTS
-from ecgkit.simulator.heart import IS_ATRIAL, IS_DEPOLARISATION, SHARE, Wavelets
+from ecgkit.simulator.catalogue import IS_ATRIAL, IS_DEPOLARISATION, IS_PLATEAU, IS_REPOLARISATION
+from ecgkit.simulator.heart import SHARE, Wavelets
 from ecgkit.simulator.rhythm import NORMAL, Beats
 
 WAVES = ("P", "QRS", "T")
@@ -22,28 +22,19 @@ MARKS = ("onset", "peak", "offset")
 EDGE = 2.5
 LEAST_MV = 0.020
 
-_IS_T = np.array([slot in REPOLARISATION and slot not in PLATEAUS for slot in SLOTS])
-_GROUPS = np.stack([IS_ATRIAL, IS_DEPOLARISATION, _IS_T])
+_GROUPS = np.stack([IS_ATRIAL, IS_DEPOLARISATION, IS_REPOLARISATION & ~IS_PLATEAU])
 #: Milliseconds from R among which the peak of P, QRS and T is sought.
 _GRIDS = tuple(np.arange(first, last, 2, dtype=np.float32) for first, last in ((-350, -50), (-150, 200), (80, 640)))
 
 
 @dataclass(frozen=True)
 class Waves:
-    """True boundaries of some ECGs.
+    """True boundaries of some ECGs at `fs` Hz.
 
-    Parameters
-    ----------
-    ms : ndarray, shape (n, n_beats, 3, 3)
-        Milliseconds from the start of the recording, of P, QRS, T (`WAVES`) and their onset, peak, offset (`MARKS`).
-        nan where a beat has no such wave, and for beats whose R peak lies outside the recording; a wave of a beat at
-        the edge may itself lie outside.
-    kind : ndarray of int8, shape (n, n_beats)
-        0 a normal beat, 1 an atrial, 2 a ventricular premature one; -1 no beat within the recording.
-    rr : ndarray, shape (n, n_beats)
-        Milliseconds since the beat before.
-    fs : float
-        Sampling rate in Hz.
+    `ms`, `(n, n_beats, 3, 3)`, are ms from the start of the recording, of P, QRS, T (`WAVES`) and their onset, peak,
+    offset (`MARKS`); nan where a beat has no such wave, and for beats whose R peak lies outside the recording; a wave
+    of a beat at the edge may itself lie outside. `kind`, `(n, n_beats)`, is 0 for a normal beat, 1 for an atrial, 2 for
+    a ventricular premature one, and -1 for no beat within the recording; `rr` are ms since the beat before.
     """
 
     ms: NDArray[np.float64]
