@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from ecgkit.errors import EcgkitError
-from ecgkit.explain.baselines.search import Aim, descend, in_batches
+from ecgkit.explain.baselines.search import Aim, Search, descend
 from ecgkit.explain.results import Counterfactuals
 from ecgkit.transforms import filtered, gaussian
 
@@ -25,7 +25,7 @@ LADDER = (0.004, 0.008, 0.016, 0.032, 0.064, 0.128)
 _PATH = 2.5
 
 
-class Wachter:
+class Wachter(Search):
     """Gradient descent on the ECG towards the wanted answer and a small edit (Wachter et al. 2018).
 
     The edit's size is its L1 norm, against which the wish is raised until the target is reached; there it stops.
@@ -33,10 +33,8 @@ class Wachter:
 
     Parameters
     ----------
-    classifier : Module
-        From `(batch, 12, sig_len)` in mV to logits `(batch, n_labels)`.
-    label_names : sequence of str
-        Names of the logits.
+    classifier, label_names
+        As in `Search`.
     fs : float
         Sampling rate in Hz.
     smooth : bool
@@ -51,13 +49,9 @@ class Wachter:
 
     def __init__(self, classifier: nn.Module, *, label_names: Sequence[str], fs: float, smooth: bool = False,
                  steps: int = 60, learning_rate: float = 0.002, weight: float = 100.0) -> None:
-        self.classifier, self.label_names = classifier, tuple(label_names)
+        super().__init__(classifier, label_names)
         self.steps, self.learning_rate, self.weight = steps, learning_rate, weight
         self.taps = gaussian(SMOOTH_HZ, fs) if smooth else torch.ones(1)
-
-    def __call__(self, x: NDArray[np.float32], target: Mapping[str, Any]) -> Counterfactuals:
-        """Counterfactuals of ECGs `(n, 12, sig_len)` in mV."""
-        return in_batches(self.classifier, self.label_names, x, target, self._one, "searching counterfactuals")
 
     def _one(self, x: Tensor, aim: Aim, rows: NDArray[np.intp]) -> Tensor:
         taps = self.taps.to(x)
@@ -65,7 +59,7 @@ class Wachter:
                        steps=self.steps, learning_rate=self.learning_rate, weight=self.weight)
 
 
-class PGD:
+class PGD(Search):
     """Adversarial attacks by projected gradients (Madry et al. 2018): the control that no explainer should resemble.
 
     The edit has exactly the wanted L2 norm over all leads and samples; as published, all twelve leads are free.
@@ -74,10 +68,8 @@ class PGD:
 
     Parameters
     ----------
-    classifier : Module
-        From `(batch, 12, sig_len)` in mV to logits `(batch, n_labels)`.
-    label_names : sequence of str
-        Names of the logits.
+    classifier, label_names
+        As in `Search`.
     norm : float, optional
         L2 norm of all edits over leads and samples, in mV.
     steps : int
@@ -86,10 +78,12 @@ class PGD:
         Of the direction in which an attack goes where the classifier has no slope.
     """
 
+    doing = "attacking"
+
     def __init__(self, classifier: nn.Module, *, label_names: Sequence[str], norm: float | None = None,
                  steps: int = 10, seed: int = 0) -> None:
-        self.classifier, self.label_names, self.norm, self.steps = classifier, tuple(label_names), norm, steps
-        self.seed = seed
+        super().__init__(classifier, label_names)
+        self.norm, self.steps, self.seed = norm, steps, seed
 
     def __call__(self, x: NDArray[np.float32], target: Mapping[str, Any],
                  norms: ArrayLike | None = None) -> Counterfactuals:
@@ -102,7 +96,7 @@ class PGD:
         """
         given = self.norm if norms is None else norms
         if given is None:
-            return in_batches(self.classifier, self.label_names, x, target, self._smallest, "attacking")
+            return super().__call__(x, target)
         all_norms = np.asarray(given, dtype=np.float32)
         if all_norms.shape not in ((), (len(x),)) or not (np.isfinite(all_norms) & (all_norms >= 0)).all():
             raise EcgkitError(f"norms of shape {all_norms.shape}; give one of 0 mV or more for each of {len(x)} ECGs")
@@ -110,9 +104,9 @@ class PGD:
 
         def one(x: Tensor, aim: Aim, rows: NDArray[np.intp]) -> Tensor:
             return self._attack(x, aim.push, torch.from_numpy(each[rows]).to(x))[0]
-        return in_batches(self.classifier, self.label_names, x, target, one, "attacking")
+        return self.search(x, target, one)
 
-    def _smallest(self, x: Tensor, aim: Aim, rows: NDArray[np.intp]) -> Tensor:
+    def _one(self, x: Tensor, aim: Aim, rows: NDArray[np.intp]) -> Tensor:
         """The attack of the smallest norm that reaches the target, or of the largest; none where none is needed."""
         everyone = torch.arange(len(x), device=x.device)
         with torch.no_grad():

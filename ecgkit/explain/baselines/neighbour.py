@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.fft import irfft, rfft
-from torch import nn
+from torch import Tensor, nn
 
 from ecgkit.errors import EcgkitError
-from ecgkit.explain.baselines.search import checked, held, part_of
-from ecgkit.explain.results import Counterfactuals, classify, judged, probability, reached
-from ecgkit.progress import track
+from ecgkit.explain.baselines.search import Aim, Search, checked
+from ecgkit.explain.results import classify, probability, reached
 
 #: So many neighbours are asked, the nearest first: turned in time, a few lose the answer that made them candidates.
 TRIES = 8
 #: Background ECGs at a time.
 _CHUNK = 256
-#: ECGs at a time.
-_BATCH = 32
 
 
-class NearestUnlikeNeighbour:
+class NearestUnlikeNeighbour(Search):
     """A real ECG as the counterfactual (Native Guide: Delaney et al. 2021; CoMTE: Ates et al. 2021 start from it).
 
     Near is what has a small L2 distance over all leads and samples, once turned in time (cyclically) to where it is
@@ -33,36 +30,24 @@ class NearestUnlikeNeighbour:
 
     Parameters
     ----------
-    classifier : Module
-        From `(batch, 12, sig_len)` in mV to logits `(batch, n_labels)`.
-    label_names : sequence of str
-        Names of the logits.
+    classifier, label_names
+        As in `Search`.
     background : ndarray, shape (m, 12, sig_len)
         Real ECGs in mV, none of the patients that are explained.
     """
 
+    doing = "looking for neighbours"
+    batch_size = 32
+
     def __init__(self, classifier: nn.Module, *, label_names: Sequence[str], background: NDArray[np.float32]) -> None:
-        self.classifier, self.label_names, self.background = classifier, tuple(label_names), checked(background)
-        with held(classifier):
-            self.probabilities = probability(classify(classifier, self.background))
+        super().__init__(classifier, label_names)
+        self.background = checked(background)
+        self.probabilities = probability(classify(classifier, self.background))
 
-    def __call__(self, x: NDArray[np.float32], target: Mapping[str, Any]) -> Counterfactuals:
-        """Counterfactuals of ECGs `(n, 12, sig_len)` in mV.
-
-        Raises
-        ------
-        EcgkitError
-            Where they are not as long as the background's.
-        """
-        x = checked(x)
+    def _one(self, x: Tensor, aim: Aim, rows: NDArray[np.intp]) -> Tensor:
         if x.shape[2] != self.background.shape[2]:
             raise EcgkitError(f"ECGs of {x.shape[2]} samples; those of the background have {self.background.shape[2]}")
-        signals = x.copy()
-        with held(self.classifier):
-            for rows in track(np.array_split(np.arange(len(x)), -(-len(x) // _BATCH)), "looking for neighbours",
-                              unit="batch"):
-                signals[rows] = self._nearest(x[rows], part_of(target, rows, len(x)))
-            return judged(self.classifier, signals, target, self.label_names)
+        return torch.from_numpy(self._nearest(x.cpu().numpy(), aim.target))
 
     def _nearest(self, x: NDArray[np.float32], target: dict[str, NDArray[np.float64]]) -> NDArray[np.float32]:
         distance, shift = turned_distance(x, self.background)
@@ -89,19 +74,8 @@ class NearestUnlikeNeighbour:
 
 def turned_distance(x: NDArray[np.float32], background: NDArray[np.float32]) -> tuple[NDArray[np.float64],
                                                                                      NDArray[np.intp]]:
-    """Smallest L2 distances between ECGs over all cyclic turns of the second.
-
-    Parameters
-    ----------
-    x : ndarray, shape (n, 12, sig_len)
-    background : ndarray, shape (m, 12, sig_len)
-
-    Returns
-    -------
-    distance : ndarray, shape (n, m)
-        In mV.
-    shift : ndarray of int, shape (n, m)
-        Samples by which the second ECG comes later then (`numpy.roll`).
+    """Smallest L2 distances `(n, m)` in mV of ECGs `(n, 12, sig_len)` from others `(m, 12, sig_len)` over all cyclic
+    turns of the other, and the samples `(n, m)` by which that comes later then (`numpy.roll`).
     """
     sig_len = x.shape[2]
     own = rfft(x).transpose(2, 0, 1)

@@ -1,9 +1,8 @@
-"""Search by gradients for an ECG that a classifier reads as wanted: what Wachter, latent ascent and PGD share."""
+"""Search, ECG by ECG, for one that a classifier reads as wanted: what all the explainers of this room share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,36 +12,76 @@ from torch import Tensor, nn
 from torch.nn.functional import smooth_l1_loss
 
 from ecgkit.errors import EcgkitError
-from ecgkit.explain.results import Counterfactuals, judged, probability, reached, wanted_logits
+from ecgkit.explain.results import Counterfactuals, held, judged, probability, reached, wanted_logits
 from ecgkit.leads import N_LEADS
 from ecgkit.progress import track
 
 #: A search goes this much further in probability than it must: another batch size changes the last digits.
 MARGIN = 1e-3
-#: ECGs at a time.
-BATCH_SIZE = 16
 #: The wish counts so many times as much after each step.
 _RAISE = 1.25
 
 
-class Aim:
-    """What is wanted of the logits of a batch of ECGs.
+class Search:
+    """An explainer that knows nothing beforehand and searches anew for each ECG; a subclass gives `_one`.
 
     Parameters
     ----------
-    target : mapping
-        Wanted probability by label: one number, or one for each ECG.
+    classifier : Module
+        From `(batch, 12, sig_len)` in mV to logits `(batch, n_labels)`; left as it was found.
     label_names : sequence of str
-        Labels of the classifier.
-    n : int
-        ECGs.
-    device : torch.device
+        Names of the logits.
     """
+
+    #: Shown beside the progress bar.
+    doing = "searching counterfactuals"
+    #: ECGs at a time.
+    batch_size = 16
+
+    def __init__(self, classifier: nn.Module, label_names: Sequence[str]) -> None:
+        self.classifier, self.label_names = classifier, tuple(label_names)
+
+    def __call__(self, x: NDArray[np.float32], target: Mapping[str, Any]) -> Counterfactuals:
+        """Counterfactuals of ECGs.
+
+        Parameters
+        ----------
+        x : ndarray, shape (n, 12, sig_len)
+            Millivolts.
+        target : mapping
+            Wanted probability by label: one number, or one for each ECG.
+
+        Raises
+        ------
+        EcgkitError
+            For another shape, and for a target that the classifier does not have.
+        """
+        return self.search(x, target, self._one)
+
+    def _one(self, x: Tensor, aim: Aim, rows: NDArray[np.intp]) -> Tensor:
+        """From some ECGs, what is wanted of them and their rows to counterfactual ECGs."""
+        raise NotImplementedError
+
+    def search(self, x: NDArray[np.float32], target: Mapping[str, Any],
+               one: Callable[[Tensor, Aim, NDArray[np.intp]], Tensor]) -> Counterfactuals:
+        """What `one` finds for some ECGs at a time, judged."""
+        x = checked(x)
+        wanted_logits(target, self.label_names, len(x))
+        signals = np.empty_like(x)
+        with held(self.classifier) as device:
+            for rows in track(np.array_split(np.arange(len(x)), -(-len(x) // self.batch_size)), self.doing,
+                              unit="batch"):
+                aim = Aim(part_of(target, rows, len(x)), self.label_names, len(rows), device)
+                signals[rows] = one(torch.from_numpy(x[rows]).to(device), aim, rows).detach().cpu().numpy()
+            return judged(self.classifier, signals, target, self.label_names)
+
+
+class Aim:
+    """What is wanted of the logits of a batch of `n` ECGs; `target` as in `Search.__call__`."""
 
     def __init__(self, target: Mapping[str, Any], label_names: Sequence[str], n: int, device: torch.device) -> None:
         wanted = wanted_logits(target, label_names, n)
-        self.label_names = tuple(label_names)
-        self.target = part_of(target, np.arange(n), n)
+        self.label_names, self.target = tuple(label_names), part_of(target, np.arange(n), n)
         self.places = list(wanted)
         self.wanted = torch.from_numpy(np.stack(list(wanted.values()), axis=1).astype(np.float32)).to(device)
 
@@ -111,47 +150,8 @@ def descend(classifier: nn.Module, aim: Aim, x: Tensor, free: Tensor, draw: Call
     return best
 
 
-def in_batches(classifier: nn.Module, label_names: Sequence[str], x: NDArray[np.float32], target: Mapping[str, Any],
-               one: Callable[[Tensor, Aim, NDArray[np.intp]], Tensor], doing: str) -> Counterfactuals:
-    """Let an explainer work on some ECGs at a time, and judge what it gives.
-
-    Parameters
-    ----------
-    classifier : Module
-        Left as it was found.
-    label_names : sequence of str
-    x : ndarray, shape (n, 12, sig_len)
-        Millivolts.
-    target : mapping
-        Wanted probability by label: one number, or one for each ECG.
-    one : callable
-        From ECGs, what is wanted of them and their rows in `x` to counterfactual ECGs.
-    doing : str
-        Shown beside the progress bar.
-
-    Raises
-    ------
-    EcgkitError
-        For another shape, and for a target that the classifier does not have.
-    """
-    x = checked(x)
-    wanted_logits(target, label_names, len(x))
-    signals = np.empty_like(x)
-    with held(classifier) as device:
-        for rows in track(np.array_split(np.arange(len(x)), -(-len(x) // BATCH_SIZE)), doing, unit="batch"):
-            aim = Aim(part_of(target, rows, len(x)), label_names, len(rows), device)
-            signals[rows] = one(torch.from_numpy(x[rows]).to(device), aim, rows).detach().cpu().numpy()
-        return judged(classifier, signals, target, tuple(label_names))
-
-
 def checked(x: NDArray[Any]) -> NDArray[np.float32]:
-    """ECGs as float32.
-
-    Raises
-    ------
-    EcgkitError
-        Where they are not `(n, 12, sig_len)`, none at all, or not finite.
-    """
+    """ECGs `(n, 12, sig_len)` as float32; refused where they have another shape, are none at all, or not finite."""
     x = np.asarray(x, dtype=np.float32)
     if x.ndim != 3 or x.shape[1] != N_LEADS or not x.size:
         raise EcgkitError(f"signals of shape {x.shape}; expected (n, {N_LEADS}, sig_len) in mV")
@@ -165,19 +165,3 @@ def part_of(target: Mapping[str, Any], rows: NDArray[np.intp], n: int) -> dict[s
     """The target of some of `n` ECGs, one number for each."""
     return {name: np.broadcast_to(np.asarray(wanted, dtype=np.float64), (n,))[rows]
             for name, wanted in target.items()}
-
-
-@contextmanager
-def held(*models: nn.Module) -> Iterator[torch.device]:
-    """Models in eval mode, their weights without gradients; afterwards as they were. Gives the first one's device."""
-    modes = [(module, module.training) for model in models for module in model.modules()]
-    weights = [(weight, weight.requires_grad) for model in models for weight in model.parameters()]
-    try:
-        for model in models:
-            model.eval().requires_grad_(False)
-        yield next(models[0].parameters()).device
-    finally:
-        for module, mode in modes:
-            module.training = mode
-        for weight, wants in weights:
-            weight.requires_grad_(wants)

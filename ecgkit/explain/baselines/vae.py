@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from ecgkit.datasets.base import ECGDataset
 from ecgkit.errors import EcgkitError
-from ecgkit.explain.baselines.search import Aim, descend, held, in_batches
-from ecgkit.explain.results import Counterfactuals
+from ecgkit.explain.baselines.search import Aim, Search, descend
+from ecgkit.explain.results import Counterfactuals, held
 from ecgkit.models.autoencoder import Autoencoder, elbo_loss
-from ecgkit.training.checkpoint import Run
+from ecgkit.training.checkpoint import Run, seeded
 from ecgkit.training.loop import Schedule, fit
 from ecgkit.transforms import random_crop
 
@@ -29,7 +29,7 @@ BETA, NOISE_MV = 1.0, 0.05
 _EACH = 2
 
 
-class LatentAscent:
+class LatentAscent(Search):
     """Gradients in the code of a VAE until the classifier is persuaded (Obermeyer et al. 2026 rise so, without target).
 
     The search starts from the ECG's own code and stops as soon as the target is reached. The counterfactual is
@@ -38,10 +38,8 @@ class LatentAscent:
 
     Parameters
     ----------
-    classifier : Module
-        From `(batch, 12, sig_len)` in mV to logits `(batch, n_labels)`.
-    label_names : sequence of str
-        Names of the logits.
+    classifier, label_names
+        As in `Search`.
     fs : float
         Sampling rate in Hz.
     plain : bool
@@ -56,11 +54,13 @@ class LatentAscent:
         A trained one: it knows nothing of the classifier, and serves several.
     """
 
+    doing = "searching codes"
+
     def __init__(self, classifier: nn.Module, *, label_names: Sequence[str], fs: float, plain: bool = False,
                  steps: int = 60, learning_rate: float = 0.1, schedule: Schedule | None = None,
                  autoencoder: Autoencoder | None = None) -> None:
-        self.classifier, self.label_names, self.fs, self.plain = classifier, tuple(label_names), fs, plain
-        self.steps, self.learning_rate = steps, learning_rate
+        super().__init__(classifier, label_names)
+        self.fs, self.plain, self.steps, self.learning_rate = fs, plain, steps, learning_rate
         self.schedule, self.autoencoder = schedule, autoencoder
         self.history = pd.DataFrame()
 
@@ -89,7 +89,7 @@ class LatentAscent:
         if self.autoencoder is None:
             raise EcgkitError("latent ascent has no autoencoder yet; call fit(data) first, or give a trained one")
         with held(self.autoencoder):
-            return in_batches(self.classifier, self.label_names, x, target, self._one, "searching codes")
+            return super().__call__(x, target)
 
     def _one(self, x: Tensor, aim: Aim, rows: NDArray[np.intp]) -> Tensor:
         vae = self.autoencoder
@@ -102,22 +102,8 @@ class LatentAscent:
 
 
 def train_autoencoder(data: ECGDataset, *, schedule: Schedule | None = None, seed: int = 0,
-                      checkpoints: str | Path | None = None, device: str = "cpu",
-                      **options: Any) -> tuple[Autoencoder, pd.DataFrame]:
-    """Train a VAE on random windows of ECGs.
-
-    Parameters
-    ----------
-    data : ECGDataset
-    schedule : Schedule, optional
-    seed : int
-        Of the weights, the windows and the draws.
-    checkpoints : path, optional
-        Folder in which an interrupted run is found again; it ends in the same weights.
-    device : str
-        `cpu` or `cuda`.
-    **options
-        What `Autoencoder` takes.
+                      checkpoints: str | Path | None = None, **options: Any) -> tuple[Autoencoder, pd.DataFrame]:
+    """Train a VAE with such options of `Autoencoder` on random windows of ECGs.
 
     Returns
     -------
@@ -135,17 +121,16 @@ def train_autoencoder(data: ECGDataset, *, schedule: Schedule | None = None, see
     length = round(SECONDS * data.fs)
     if data.sig_len < length:
         raise EcgkitError(f"{data.name}: {data.sig_len} samples; the autoencoder's windows have {length}")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = Autoencoder(**options).to(device)
+    with seeded(seed):
+        model = Autoencoder(**options)
 
     def loss(model: nn.Module, batch: Tensor, generator: torch.Generator) -> Tensor:
         assert isinstance(model, Autoencoder)
         x = random_crop(torch.from_numpy(data.batch(batch.numpy() % len(data))), length, generator)
-        return elbo_loss(model, x.to(device), BETA, NOISE_MV, generator)
+        return elbo_loss(model, x, BETA, NOISE_MV, generator)
 
     identity = {"task": "autoencoder", "data": data, "beta": BETA, "noise": NOISE_MV, **model.config}
-    run = Run("training the autoencoder", identity, seed, checkpoints, device)
+    run = Run("training the autoencoder", identity, seed, checkpoints)
     averaged, history = fit(model, loss, _EACH * len(data), schedule, run)
     assert isinstance(averaged, Autoencoder)
     return averaged, history

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from ecgkit.errors import EcgkitError
-from ecgkit.explain.baselines import search
 from ecgkit.explain.baselines.gradient import PGD, Wachter
-from ecgkit.explain.baselines.search import MARGIN, Aim, descend, held
+from ecgkit.explain.baselines.search import MARGIN, Aim, Search, descend
+from ecgkit.explain.results import held
 from tests.explain.baselines.toys import LABELS, Linear, ecgs
 
 CPU = torch.device("cpu")
@@ -83,7 +83,7 @@ def test_classifiers_are_left_as_they_were() -> None:
 def test_batches_do_not_matter(explain: Wachter | PGD, monkeypatch: pytest.MonkeyPatch) -> None:
     x, target = ecgs(7), {"A": np.linspace(0.05, 0.95, 7), "B": 0.5}
     whole = explain(x, target).signals
-    monkeypatch.setattr(search, "BATCH_SIZE", 3)
+    monkeypatch.setattr(Search, "batch_size", 3)
     np.testing.assert_allclose(explain(x, target).signals, whole, atol=1e-5)
 
 
