@@ -18,7 +18,7 @@ from ecgkit.datasets.base import ECGDataset
 from ecgkit.errors import EcgkitError
 from ecgkit.evaluation import Bootstrap, auroc, bootstrap, resample_patients
 from ecgkit.evaluation.checks import ratio
-from ecgkit.explain.style.attfind import Move
+from ecgkit.explain.style.attfind import Move, mean_of
 from ecgkit.explain.style.beats import NAMED, said, style_beats, telling
 from ecgkit.explain.style.explainer import Discovery, StyleExplainer, moves_of
 from ecgkit.physiology import delineate, load_rules, median_beats
@@ -191,7 +191,7 @@ def coordinate_table(explainer: StyleExplainer, found: Discovery, test: BeatSet,
         `agreement` (share in which the logit rises), `effect` (mean change of the logit), `effect_low`, `effect_high`.
     """
     changes, patients = _open_changes(explainer, found, test)
-    low, high = _mean(changes, patients, n_boot, seed).interval()
+    low, high = mean_of(changes, patients, n_boot=n_boot, seed=seed).interval()
     kept = found.coordinates[["coordinate", "end", "place", "name"]]
     kinds = pd.DataFrame([graded(found.effects.loc[c], found.label) for c in kept["coordinate"]], kept.index)
     table = pd.concat([kept, kinds], axis=1).assign(
@@ -219,7 +219,7 @@ def carried_table(explainer: StyleExplainer, found: Discovery, table: pd.DataFra
     changes, patients = _open_changes(explainer, found, test)
     kinds = list(dict.fromkeys(table["kind"]))
     member = np.stack([table["kind"] == kind for kind in kinds], axis=1).astype(np.float64)
-    mean = _mean(changes, patients, n_boot, seed)
+    mean = mean_of(changes, patients, n_boot=n_boot, seed=seed)
     shares = Bootstrap(*(values @ member / values.sum(axis=-1, keepdims=True)
                          for values in (mean.estimate, mean.samples)))
     low, high = shares.interval()
@@ -302,12 +302,6 @@ def _open_changes(explainer: StyleExplainer, found: Discovery, test: BeatSet) ->
     """Changes `(n, n_moves)` in the test beats in which the label could be raised, and whose these are."""
     side = explainer.probabilities(test.beats)[:, explainer.label_names.index(found.label)] < 0.5
     return (explainer.changes(test.beats[side], found.label, moves_of(found.coordinates)), test.patients[side])
-
-
-def _mean(values: Array, patients: NDArray[np.generic], n_boot: int, seed: int) -> Bootstrap:
-    samples = [weights.T @ values / weights.sum(axis=0)[:, None]
-               for weights in resample_patients(patients, n_boot=n_boot, seed=seed)]
-    return Bootstrap(values.mean(axis=0), np.concatenate(samples))
 
 
 def _correlations(x: Array, y: Array, patients: NDArray[np.generic], n_boot: int, seed: int) -> Bootstrap:

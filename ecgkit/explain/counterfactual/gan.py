@@ -280,11 +280,6 @@ class CounterfactualGAN:
             Ends in `.safetensors`.
         card : dict
             The model card: what it was trained on and how it scored; must survive JSON.
-
-        Raises
-        ------
-        EcgkitError
-            Before training, or where a twin is no `ecgkit` classifier.
         """
         twins = [twin for twin in self.twins if isinstance(twin, Classifier)]
         if self._generator is None or self._discriminator is None or len(twins) < len(self.twins):
@@ -296,13 +291,7 @@ class CounterfactualGAN:
 
     @classmethod
     def restored(cls, path: str | Path, classifier: nn.Module) -> CounterfactualGAN:
-        """The explainer of a file of `save`, with the classifier that it explains.
-
-        Raises
-        ------
-        EcgkitError
-            Where the file is none, or explains another classifier.
-        """
+        """The explainer of a file of `save`, with the classifier that it explains; refused with any other."""
         parts, about = load_explainer(path)
         if about["explains"] != weights_digest(classifier):
             raise EcgkitError(f"{path} explains another classifier; give the one that it was trained for")

@@ -101,13 +101,7 @@ class Windows:
 
 
 def cut_windows(data: ECGDataset, classifier: nn.Module, length: int) -> Windows:
-    """Cut windows out of all ECGs and ask the classifier about each.
-
-    Raises
-    ------
-    EcgkitError
-        Where the ECGs are shorter than a window.
-    """
+    """Cut windows out of all ECGs (an error where these are shorter) and ask the classifier about each."""
     if data.sig_len < length:
         raise EcgkitError(f"{data.name}: {data.sig_len} samples; the explainer's windows have {length}")
     places = np.unique(np.linspace(0, data.sig_len - length, PLACES).astype(np.intp))
@@ -170,7 +164,7 @@ class Wishes:
 
 def draw_wishes(windows: Windows, ends: Tensor, n: int, *, n_noise: int, graded: bool, generator: torch.Generator,
                 device: str = "cpu") -> Wishes:
-    """Draw windows and a wish for each.
+    """Draw `n` windows and a wish for each, with `n_noise` random numbers for an answer.
 
     Half of the wishes are about a label that the classifier gives the window, the others about any: of many labels, a
     window has few, and asking for the absence of what is absent teaches nothing. Of six wishes three turn the label to
@@ -181,14 +175,8 @@ def draw_wishes(windows: Windows, ends: Tensor, n: int, *, n_noise: int, graded:
     windows : Windows
     ends : Tensor, shape (n_labels, 2)
         The logits that are typical without, and with, each label.
-    n : int
-        Windows.
-    n_noise : int
-        Random numbers of an answer.
     graded : bool
         Otherwise every wish turns the label.
-    generator : Generator
-    device : str
     """
     which = torch.randint(len(windows), (n,), generator=generator)
     x, now = windows.batch(which), windows.logits[which]

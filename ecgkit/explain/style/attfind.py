@@ -20,6 +20,8 @@ from ecgkit.progress import track
 Logit = Callable[[Tensor], NDArray[np.float64]]
 #: The ends to which a coordinate can be moved.
 ENDS = ("lowest", "highest")
+#: Draws of random moves beside which those found are held.
+N_RANDOM = 5
 #: A coordinate is stable if its effect has the same sign in this share of the ECGs.
 LEAST_AGREEMENT = 0.8
 
@@ -41,19 +43,7 @@ def moved(style: Tensor, moves: Sequence[Move], ends: Tensor) -> Tensor:
 
 
 def shift_effects(logit: Logit, style: Tensor, ends: Tensor) -> NDArray[np.float64]:
-    """Change of the logit when each coordinate alone is moved to each end.
-
-    Parameters
-    ----------
-    logit : callable
-    style : Tensor, shape (n, n_coordinates)
-    ends : Tensor, shape (2, n_coordinates)
-        Lowest and highest values.
-
-    Returns
-    -------
-    ndarray, shape (n, n_coordinates, 2)
-    """
+    """Change of the logit when each coordinate alone is moved to each end, `(n, n_coordinates, 2)`."""
     before = logit(style)
     effects = np.empty((*style.shape, len(ENDS)))
     for coordinate in track(range(style.shape[1]), "moving style coordinates", unit="coordinate"):
@@ -110,30 +100,30 @@ def select_moves(effects: NDArray[np.float64], needed: NDArray[np.float64], n_to
 
 
 def sufficiency_table(logit: Logit, style: Tensor, ends: Tensor, moves: Sequence[Move], *, raised: bool,
-                      patients: Any = None, n_random: int = 5, n_boot: int = 1000, seed: int = 0) -> pd.DataFrame:
+                      patients: Any = None, n_boot: int = 1000, seed: int = 0) -> pd.DataFrame:
     """Share of the ECGs whose answer flips when the first moves are made together.
 
     Of those ECGs alone that, as they are drawn again, lie on the side that they are to leave (probability 0.5).
 
     Parameters
     ----------
-    logit, style, ends
-        As in `shift_effects`.
+    logit : callable
+    style : Tensor, shape (n, n_coordinates)
+    ends : Tensor, shape (2, n_coordinates)
+        Lowest and highest values.
     moves : sequence of Move
         In the order of their importance.
     raised : bool
         Whether the label is to be raised or lowered.
     patients : array_like, shape (n,), optional
         Whose ECG each row is; each row another patient by default. Intervals are over patients.
-    n_random : int
-        Draws of as many other coordinates, each moved to an end at random: the control.
     n_boot, seed : int
 
     Returns
     -------
     DataFrame, indexed by `moves` from 1
         `n`, `flipped` with `flipped_low` and `flipped_high`, `effect` (mean change of the logit in the wanted
-        direction), and `random`, the share that as many random moves flip.
+        direction), and `random`, the share that as many other coordinates flip, each moved to an end at random.
     """
     sign = 1.0 if raised else -1.0
     before = sign * logit(style)
@@ -145,14 +135,19 @@ def sufficiency_table(logit: Logit, style: Tensor, ends: Tensor, moves: Sequence
     ids = np.arange(len(style)) if patients is None else np.asarray(patients)[side]
     after = np.stack([sign * logit(moved(style, moves[:k + 1], ends)) for k in range(len(moves))], axis=1)
     rng = np.random.default_rng(seed)
-    chance = np.mean([_random_flips(logit, style, ends, moves, sign, rng) for _ in range(n_random)], axis=0)
-    flipped = (after > 0).astype(np.float64)
-    samples = [weights.T @ flipped / weights.sum(axis=0)[:, None]
-               for weights in resample_patients(ids, n_boot=n_boot, seed=seed)]
-    low, high = Bootstrap(flipped.mean(axis=0), np.concatenate(samples)).interval()
-    return pd.DataFrame({"n": len(style), "flipped": flipped.mean(axis=0), "flipped_low": low, "flipped_high": high,
+    chance = np.mean([_random_flips(logit, style, ends, moves, sign, rng) for _ in range(N_RANDOM)], axis=0)
+    flipped = mean_of((after > 0).astype(np.float64), ids, n_boot=n_boot, seed=seed)
+    low, high = flipped.interval()
+    return pd.DataFrame({"n": len(style), "flipped": flipped.estimate, "flipped_low": low, "flipped_high": high,
                          "effect": (after - before[:, None]).mean(axis=0), "random": chance},
                         index=pd.RangeIndex(1, len(moves) + 1, name="moves"))
+
+
+def mean_of(values: NDArray[np.float64], patients: Any, *, n_boot: int = 1000, seed: int = 0) -> Bootstrap:
+    """Means of the columns of `(n, k)`, with resamples of the patients."""
+    samples = [weights.T @ values / weights.sum(axis=0)[:, None]
+               for weights in resample_patients(patients, n_boot=n_boot, seed=seed)]
+    return Bootstrap(values.mean(axis=0), np.concatenate(samples))
 
 
 def _random_flips(logit: Logit, style: Tensor, ends: Tensor, moves: Sequence[Move], sign: float,

@@ -61,11 +61,6 @@ def style_beats(beats: MedianBeats, fs: float) -> StyleBeats:
         From `ecgkit.physiology.median_beats`, or the `beats` of `ecgkit.physiology.measure`.
     fs : float
         Sampling rate in Hz of the classifier.
-
-    Raises
-    ------
-    EcgkitError
-        Where no ECG has a usable beat.
     """
     rows = np.flatnonzero(np.isfinite(beats.signals).all(axis=(1, 2)))
     if not len(rows):
@@ -118,15 +113,7 @@ def measured_beats(beats: NDArray[np.float32], fs: float) -> pd.DataFrame:
 
 def measured_effects(before: pd.DataFrame, after: pd.DataFrame, patients: Any = None, *, n_boot: int = 500,
                      seed: int = 0) -> pd.DataFrame:
-    """How measurements of the same beats change.
-
-    Parameters
-    ----------
-    before, after : DataFrame, shape (n, n_measurements)
-        From `measured_beats`.
-    patients : array_like, shape (n,), optional
-        Whose beat each row is; each row another patient by default. Intervals are over patients.
-    n_boot, seed : int
+    """How measurements (of `measured_beats`) of the same beats change; see `limits_of_agreement`.
 
     Returns
     -------
@@ -143,19 +130,10 @@ def measured_effects(before: pd.DataFrame, after: pd.DataFrame, patients: Any = 
 
 
 def telling(effects: pd.DataFrame, n_beats: int, n_parts: int = 3) -> list[str]:
-    """Measurements that tell what a coordinate does, the clearest first.
+    """Up to `n_parts` measurements that tell what a coordinate does, from effects on `n_beats`; the clearest first.
 
     Those whose interval leaves out 0 and whose effect is large enough to matter; of each kind (R, S, ST60 ...) the lead
     with the largest effect in spreads.
-
-    Parameters
-    ----------
-    effects : DataFrame
-        From `measured_effects`.
-    n_beats : int
-        How many beats there were.
-    n_parts : int
-        Most of them.
     """
     sure = (effects["effect_low"] > 0) | (effects["effect_high"] < 0)
     good = effects[sure & (effects["effect"].abs() >= _least(effects.index))

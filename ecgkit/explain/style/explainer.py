@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ecgkit.errors import EcgkitError
-from ecgkit.evaluation import Bootstrap, resample_patients
 from ecgkit.explain.counterfactual.training import frozen
 from ecgkit.explain.results import classify, probability
-from ecgkit.explain.style.attfind import ENDS, Move, moved, select_moves, shift_effects, sufficiency_table
+from ecgkit.explain.style.attfind import ENDS, Move, mean_of, moved, select_moves, shift_effects, sufficiency_table
 from ecgkit.explain.style.beats import coordinate_name, measured_beats, measured_effects, telling, tiled
 from ecgkit.explain.style.training import StyleSettings, train_style
 from ecgkit.leads import N_LEADS
@@ -42,10 +41,11 @@ class Discovery:
         Whether the coordinates raise the label or lower it.
     coordinates : DataFrame
         From `StyleExplainer.attfind`, with the column `name`.
-    effects : DataFrame
-        From `StyleExplainer.names`: what each coordinate does to each measurement.
+    effects : DataFrame, indexed by `coordinate` and `measurement`
+        The columns of `measured_effects`, `name` (of the coordinate), and `telling`: whether the measurement is part of
+        the name.
     sufficiency : DataFrame
-        From `StyleExplainer.sufficiency`.
+        From `sufficiency_table`.
     """
 
     label: str
@@ -89,9 +89,8 @@ class StyleExplainer:
         ----------
         beats : ndarray of float32, shape (n, 12, period)
             Of `ecgkit.explain.style.beats`, in mV.
-        seed : int
-        checkpoints : path, optional
-            Folder in which an interrupted run is found again.
+        seed, checkpoints
+            As in `ecgkit.training.checkpoint.Run`.
 
         Raises
         ------
@@ -109,8 +108,7 @@ class StyleExplainer:
         self._net, self.history = train_style(
             torch.from_numpy(beats), torch.from_numpy(p.astype(np.float32)), self._ask, self.settings, run,
             millivolts=float(beats.std()))
-        style = self.style(beats)
-        self._ends = torch.quantile(style, torch.tensor([TRIM, 1 - TRIM]), dim=0)
+        self._ends = torch.quantile(self.style(beats), torch.tensor([TRIM, 1 - TRIM]), dim=0)
         return self
 
     def probabilities(self, beats: Beats) -> NDArray[np.float64]:
@@ -128,8 +126,7 @@ class StyleExplainer:
         """Beats as the generator draws them, `(n, 12, period)` in mV, with some coordinates moved."""
         return self._draw(moved(self.style(beats), moves, self._ends))
 
-    def attfind(self, beats: Beats, label: str, *, raised: bool = True, n_top: int = 10,
-                patients: Any = None) -> pd.DataFrame:
+    def attfind(self, beats: Beats, label: str, *, raised: bool = True, n_top: int = 10) -> pd.DataFrame:
         """Coordinates that move a label, the first the most important.
 
         Parameters
@@ -141,14 +138,12 @@ class StyleExplainer:
             Whether it is to be raised (healthy to disease) or lowered. Beats on the other side of a probability of 0.5
             have no say.
         n_top : int
-        patients : array_like, shape (n,), optional
-            Whose beat each is; intervals are over patients.
 
         Returns
         -------
         DataFrame, one row per coordinate
-            `coordinate`, `end` (0 lowest, 1 highest), `agreement`, `explained` (see `select_moves`), `effect` (mean
-            change of the logit) with `effect_low` and `effect_high`, `n`, and `place` in the generator.
+            The columns of `select_moves`, `effect` (mean change of the logit) with `effect_low` and `effect_high` over
+            the `n` beats, and `place` in the generator.
         """
         logit, sign = self._logit(label), 1 if raised else -1
         style = self.style(beats)
@@ -159,12 +154,10 @@ class StyleExplainer:
                               "a probability of 0.5; give others")
         effects = shift_effects(logit, style[torch.from_numpy(side)], self._ends)
         table = select_moves(sign * effects, -before[side], n_top)
-        mine = effects[:, table["coordinate"], table["end"]]
-        ids = np.arange(len(mine)) if patients is None else np.asarray(patients)[side]
-        samples = [weights.T @ mine / weights.sum(axis=0)[:, None] for weights in resample_patients(ids)]
-        low, high = Bootstrap(mine.mean(axis=0), np.concatenate(samples)).interval()
+        mine = mean_of(effects[:, table["coordinate"], table["end"]], np.arange(side.sum()))
+        low, high = mine.interval()
         places = self.net.generator.places
-        return table.assign(effect=mine.mean(axis=0), effect_low=low, effect_high=high, n=len(mine),
+        return table.assign(effect=mine.estimate, effect_low=low, effect_high=high, n=side.sum(),
                             place=[places[k] for k in table["coordinate"]])
 
     def changes(self, beats: Beats, label: str, moves: Sequence[Move]) -> NDArray[np.float64]:
@@ -180,21 +173,36 @@ class StyleExplainer:
         after = logit(moved(style, moves, self._ends))
         return float((after[below] > 0).mean()) if below.any() else float("nan")
 
-    def sufficiency(self, beats: Beats, label: str, moves: Sequence[Move], *, raised: bool = True,
-                    patients: Any = None, seed: int = 0) -> pd.DataFrame:
-        """Share of the beats that the first moves together take across a probability of 0.5 (`sufficiency_table`)."""
-        return sufficiency_table(self._logit(label), self.style(beats), self._ends, moves, raised=raised,
-                                 patients=patients, seed=seed)
+    def explain(self, beats: Beats, label: str, *, raised: bool = True, search: Beats | None = None, n_top: int = 10,
+                patients: Any = None, seed: int = 0) -> Discovery:
+        """Find, name and test the coordinates of a label.
 
-    def names(self, beats: Beats, moves: Sequence[Move], *, patients: Any = None, seed: int = 0) -> pd.DataFrame:
-        """What each move does to each measurement of beats that are drawn with it and without.
-
-        Returns
-        -------
-        DataFrame, indexed by `coordinate` and `measurement`
-            The columns of `measured_effects`, `name` (of the coordinate), and `telling`: whether the measurement is
-            part of the name.
+        Parameters
+        ----------
+        beats : ndarray, shape (n, 12, period)
+            Beats on which the coordinates are named and their sufficiency is told.
+        label, raised, n_top
+            As in `attfind`.
+        search : ndarray, optional
+            Beats on which coordinates are sought; others than `beats` keep the sufficiency honest.
+        patients : array_like, shape (n,), optional
+            Whose beat each is; intervals are over patients.
+        seed : int
         """
+        table = self.attfind(beats if search is None else search, label, raised=raised, n_top=n_top)
+        moves = moves_of(table)
+        before = self.probabilities(beats)[:, self._place(label)]
+        side = before < 0.5 if raised else before >= 0.5
+        ids = np.arange(len(beats)) if patients is None else np.asarray(patients)
+        effects = self._named(beats[side], moves, ids[side], seed)
+        names = effects["name"].groupby("coordinate").first()
+        sufficient = sufficiency_table(self._logit(label), self.style(beats), self._ends, moves, raised=raised,
+                                       patients=ids, seed=seed)
+        return Discovery(label, raised, table.assign(name=names.loc[table["coordinate"]].to_numpy()), effects,
+                         sufficient)
+
+    def _named(self, beats: Beats, moves: Sequence[Move], patients: Any, seed: int) -> pd.DataFrame:
+        """What each move does to each measurement of beats that are drawn with it and without: `Discovery.effects`."""
         style = self.style(beats)
         before = measured_beats(self._draw(style), self.fs)
         tables = {}
@@ -205,33 +213,6 @@ class StyleExplainer:
                                                      telling=effects.index.isin(telling(effects, len(beats))))
         return pd.concat(tables, names=["coordinate", "measurement"])
 
-    def explain(self, beats: Beats, label: str, *, raised: bool = True, search: Beats | None = None, n_top: int = 10,
-                patients: Any = None, seed: int = 0) -> Discovery:
-        """Find, name and test the coordinates of a label.
-
-        Parameters
-        ----------
-        beats : ndarray, shape (n, 12, period)
-            Beats on which the coordinates are named and their sufficiency is told.
-        label : str
-        raised : bool
-        search : ndarray, optional
-            Beats on which coordinates are sought; others than `beats` keep the sufficiency honest.
-        n_top : int
-        patients : array_like, shape (n,), optional
-            Of `beats`.
-        seed : int
-        """
-        table = self.attfind(beats if search is None else search, label, raised=raised, n_top=n_top)
-        moves = moves_of(table)
-        before = self.probabilities(beats)[:, self._place(label)]
-        side = before < 0.5 if raised else before >= 0.5
-        ids = np.arange(len(beats)) if patients is None else np.asarray(patients)
-        effects = self.names(beats[side], moves, patients=ids[side], seed=seed)
-        names = effects["name"].groupby("coordinate").first()
-        return Discovery(label, raised, table.assign(name=names.loc[table["coordinate"]].to_numpy()), effects,
-                         self.sufficiency(beats, label, moves, raised=raised, patients=ids, seed=seed))
-
     def average_beats(self, beats: Beats, coordinate: int) -> NDArray[np.float64]:
         """Mean beats with a coordinate at its lowest value, as it is, and at its highest: `(3, 12, period)` in mV."""
         low, high = (self.redrawn(beats, [Move(coordinate, end)]).mean(axis=0) for end in range(len(ENDS)))
@@ -239,13 +220,7 @@ class StyleExplainer:
 
     @property
     def net(self) -> StyleNet:
-        """The encoder and generator.
-
-        Raises
-        ------
-        EcgkitError
-            Before `fit`.
-        """
+        """The encoder and generator; an error before `fit`."""
         if self._net is None:
             raise EcgkitError("this StyleExplainer is not trained; call fit(beats) first")
         return self._net

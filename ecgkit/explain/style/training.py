@@ -31,10 +31,8 @@ class StyleWeights:
 
     Parameters
     ----------
-    beat : float
-        Mean absolute difference of the independent leads in mV.
-    slope : float
-        The same of the differences between neighbouring samples.
+    beat, slope : float
+        Mean absolute difference of the independent leads in mV, and of their differences between neighbouring samples.
     spectrum : float
         Mean absolute difference of the magnitudes of short Fourier transforms in mV.
     latent : float
