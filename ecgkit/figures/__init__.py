@@ -2,17 +2,33 @@
 
 Figures are not pyplot's: a notebook shows the one that a cell ends with (after ``%matplotlib inline``), and shows it
 once; a script saves it with `Figure.savefig`, and nothing is left to close.
+
+Everywhere `fs` is the sampling rate in Hz, `title` is written above the picture, `label_names` has a name for each
+label, and an `EcgkitError` says which shapes or names do not fit.
 """
 
 from ecgkit.figures.annotated import annotated_ecg
 from ecgkit.figures.attribution import attribution_map, attribution_on_ecg, quac_curves
 from ecgkit.figures.augmentations import augmentation_gallery
-from ecgkit.figures.cohort import age_sex, confusion_map, cooccurrence_map
-from ecgkit.figures.counterfactual import before_after, before_after_gallery, edit_map, gan_history, sweep
-from ecgkit.figures.curves import interval_plot, pretraining_curves, reliability_diagram, roc_curves, training_curve
-from ecgkit.figures.discovery import style_coordinates, style_effects
+from ecgkit.figures.cohort import age_sex, confusion_map, cooccurrence_map, embedding_map
+from ecgkit.figures.counterfactual import (
+    before_after,
+    before_after_gallery,
+    edit_map,
+    gan_history,
+    style_coordinates,
+    style_effects,
+    sweep,
+)
+from ecgkit.figures.curves import (
+    interval_plot,
+    label_efficiency,
+    pretraining_curves,
+    reliability_diagram,
+    roc_curves,
+    training_curve,
+)
 from ecgkit.figures.ecg_paper import gallery, plot_ecg
-from ecgkit.figures.learning import embedding_map, label_efficiency
 from ecgkit.figures.style import PALETTE, STYLE, styled
 
 __all__ = [

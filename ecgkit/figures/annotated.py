@@ -61,8 +61,6 @@ def annotated_ecg(signal: Any, fs: float, ms: Any, kind: Any, *, measurements: M
     ----------
     signal : array_like, shape (12, sig_len)
         Millivolts; up to 10 s are shown. A lead with a fault may be nan.
-    fs : float
-        Sampling rate in Hz.
     ms : array_like, shape (n_beats, 3, 3)
         Onset, peak and offset of P, QRS and T in milliseconds, nan where there is none: ``waves.ms[0]``.
     kind : array_like of int, shape (n_beats,)
@@ -71,13 +69,6 @@ def annotated_ecg(signal: Any, fs: float, ms: Any, kind: Any, *, measurements: M
         A row of the table of measurements, for the line under the title. An interval that is nan in it has no bracket.
     faults : sequence of str, optional
         For each lead why it is unusable, "" where it is usable.
-    title : str, optional
-        Printed above the paper.
-
-    Raises
-    ------
-    EcgkitError
-        Where shapes or the rate do not fit.
     """
     values = np.array(signal, dtype=np.float64)
     seconds, kind = np.asarray(ms, dtype=np.float64) / 1000, np.asarray(kind)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ecgkit.errors import EcgkitError
 from ecgkit.figures.ecg_paper import _MARGIN, _draw, _lay_out
-from ecgkit.figures.style import FAINT, GREY, INK, PALETTE, WIDTH, styled
+from ecgkit.figures.style import FAINT, GREY, INK, PALETTE, WIDTH, panels, styled
 from ecgkit.leads import LEADS, N_LEADS
 
 SEGMENTS = ("P", "QRS", "ST", "T", "rest")
@@ -46,37 +46,29 @@ def attribution_map(values: Any, low: Any, high: Any, *, names: Sequence[str] | 
         One title per class.
     unit : str
         What the colour means.
-
-    Raises
-    ------
-    EcgkitError
-        Where shapes do not fit, or no value is finite.
     """
-    panels, lows, highs = (np.asarray(array, dtype=float) for array in (values, low, high))
-    shape = panels.shape
+    maps, lows, highs = (np.asarray(array, dtype=float) for array in (values, low, high))
+    shape = maps.shape
     fits = len(shape) in (2, 3) and shape[-2:] in ((N_LEADS, 4), (N_LEADS, 5))
     if not fits or lows.shape != shape or highs.shape != shape:
         raise EcgkitError(f"values, low and high of shapes {shape}, {lows.shape}, {highs.shape}; expected the same "
                           f"(n_classes, {N_LEADS}, 4 or 5)")
-    panels, lows, highs = (array.reshape(-1, *shape[-2:]) for array in (panels, lows, highs))
-    if not np.isfinite(panels).any():
+    maps, lows, highs = (array.reshape(-1, *shape[-2:]) for array in (maps, lows, highs))
+    if not np.isfinite(maps).any():
         raise EcgkitError("no value to draw is finite")
-    titles = [""] * len(panels) if names is None else list(names)
-    if len(titles) != len(panels):
-        raise EcgkitError(f"{len(titles)} names for {len(panels)} classes")
-    columns = min(3, len(panels))
-    rows = -(-len(panels) // columns)
-    figure = Figure(figsize=(1.2 + columns * (WIDTH - 1.2) / 3, 0.9 + 3.1 * rows), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
-    scale = float(np.nanmax(np.abs(panels))) or 1.0
-    for k, (ax, title) in enumerate(zip(axes, titles, strict=False)):
-        image = _draw_panel(ax, panels[k], lows[k], highs[k], scale)
+    titles = [""] * len(maps) if names is None else list(names)
+    if len(titles) != len(maps):
+        raise EcgkitError(f"{len(titles)} names for {len(maps)} classes")
+    figure, axes = panels(len(maps), 3, lambda columns, rows: (1.2 + columns * (WIDTH - 1.2) / 3, 0.9 + 3.1 * rows),
+                          sharey=True)
+    scale = float(np.nanmax(np.abs(maps))) or 1.0
+    for k, (ax, title) in enumerate(zip(axes, titles, strict=True)):
+        image = _draw_panel(ax, maps[k], lows[k], highs[k], scale)
         ax.set_title(title, fontsize=10.5)
-    for ax in axes[len(panels):]:
-        ax.remove()
-    bar = figure.colorbar(image, ax=axes[:len(panels)].tolist(), shrink=0.8 / rows ** 0.5, pad=0.02, label=unit)
+    rows = -(-len(maps) // 3)
+    bar = figure.colorbar(image, ax=axes, shrink=0.8 / rows ** 0.5, pad=0.02, label=unit)
     bar.outline.set_visible(False)
-    said = {_UNSURE: "interval covers 0"} | ({_MISSING: "no value"} if np.isnan(panels).any() else {})
+    said = {_UNSURE: "interval covers 0"} | ({_MISSING: "no value"} if np.isnan(maps).any() else {})
     handles = [Patch(facecolor="white", edgecolor=GREY, hatch=hatch, linewidth=0.6, label=label)
                for hatch, label in said.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=9.5)
@@ -117,19 +109,10 @@ def attribution_on_ecg(signal: Any, attribution: Any, fs: float, *, title: str |
         Millivolts.
     attribution : array_like, shape (12, sig_len)
         Signed, of any unit: the stronger, the more opaque; the strongest per cent are all opaque.
-    fs : float
-        Sampling rate in Hz.
-    title : str, optional
-        Printed above the paper.
     label : str
         What is raised and lowered, for the legend.
     layout, seconds, rhythm_lead
         As in `ecgkit.figures.plot_ecg`.
-
-    Raises
-    ------
-    EcgkitError
-        Where a shape, the rate, the layout or the lead does not fit.
     """
     sheet = _lay_out(signal, fs, layout=layout, seconds=seconds, rhythm_lead=rhythm_lead, highlight=attribution)
     figure = _draw([replace(sheet, masks=[])], [title], fs, None)

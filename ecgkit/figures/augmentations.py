@@ -36,17 +36,10 @@ def augmentation_gallery(x: Any, views: Mapping[str, Any], fs: float, *, leads: 
         The ECG before, in millivolts, leads in the order of `ecgkit.leads.LEADS`; thin and grey in every row.
     views : mapping of an augmentation's name to array_like, shape (12, sig_len)
         The ECG after it.
-    fs : float
-        Sampling rate in Hz.
     leads : sequence of str
         Which leads to show, from left to right.
     seconds : float, optional
         How much to show, from the start; up to 2 s by default.
-
-    Raises
-    ------
-    EcgkitError
-        Where there is no view, a shape does not fit, a lead is unknown, or the ECG is shorter than what to show.
     """
     before = _twelve(x, "x")
     after = {name: _twelve(view, f"view {name!r}") for name, view in views.items()}

@@ -1,4 +1,4 @@
-"""Who and what is in the data, and what is taken for what: age and sex, label co-occurrence, label confusion."""
+"""Who and what is in the data, and what is taken for what: ages, labels together and confused, embeddings."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ecgkit.errors import EcgkitError
-from ecgkit.figures.style import FAINT, PALETTE, WIDTH, styled
+from ecgkit.figures.style import FAINT, GREY, PALETTE, WIDTH, panels, styled
 
 #: Lower ends of the age bands; PTB-XL writes 300 for everyone above 89, and that falls into the last.
 AGES = (*range(0, 91, 10), np.inf)
@@ -67,8 +67,6 @@ def cooccurrence_map(labels: Any, label_names: Sequence[str]) -> Figure:
     ----------
     labels : array_like of 0 and 1, shape (n, n_labels)
         Truth.
-    label_names : sequence of str
-        One per label.
     """
     truth = np.asarray(labels, dtype=float)
     if truth.ndim != 2 or truth.shape[1] != len(label_names) or not len(truth):
@@ -87,8 +85,6 @@ def confusion_map(rates: Any, label_names: Sequence[str]) -> Figure:
     ----------
     rates : array_like, shape (n_labels, n_labels)
         True label in rows, called label in columns.
-    label_names : sequence of str
-        One per label.
     """
     rates = np.asarray(rates, dtype=float)
     if rates.shape != (len(label_names),) * 2:
@@ -110,4 +106,44 @@ def _heat_map(share: NDArray[Any], rows: Sequence[str], columns: Sequence[str], 
     ax.tick_params(axis="x", rotation=0 if n <= 8 else 90)
     ax.tick_params(axis="y", rotation=0)
     ax.set(xlabel=x, ylabel=y)
+    return figure
+
+
+#: Light, and yet seen on white.
+_OTHERS = "#dadada"
+
+
+@styled
+def embedding_map(xy: Any, labels: Any, label_names: Sequence[str]) -> Figure:
+    """Draw every ECG as a point, in a panel per label: those with the label in colour, the others grey.
+
+    Distances are as good as the projection (t-SNE, UMAP): neighbours mean something, axes and far distances do not, so
+    neither ticks nor units are drawn.
+
+    Parameters
+    ----------
+    xy : array_like, shape (n, 2)
+        Coordinates of each ECG.
+    labels : array_like of 0 and 1, shape (n, n_labels)
+        Truth. An ECG with several labels is coloured in several panels.
+    """
+    points, truth = np.asarray(xy, dtype=float), np.asarray(labels)
+    if points.ndim != 2 or points.shape[1] != 2 or not len(points) or not np.isfinite(points).all():
+        raise EcgkitError(f"xy of shape {points.shape}: expected (n, 2), finite numbers")
+    if truth.shape != (len(points), len(label_names)) or not len(label_names):
+        raise EcgkitError(f"labels of shape {truth.shape} for {len(points)} ECGs and {len(label_names)} names; "
+                          "expected (n, n_labels)")
+    side = WIDTH * 0.8 / 3
+    figure, axes = panels(len(label_names), 3, lambda columns, rows: (side * columns, (side + 0.22) * rows))
+    # A thousand points want smaller dots than a hundred, and no dot vanishes.
+    area = float(np.clip(4000 / len(points), 3, 20))
+    for k, (ax, name) in enumerate(zip(axes, label_names, strict=True)):
+        mine = truth[:, k].astype(bool)
+        for chosen, colour, gid in ((~mine, _OTHERS, "others"), (mine, PALETTE[k % len(PALETTE)], "points")):
+            ax.scatter(points[chosen, 0], points[chosen, 1], s=area, color=colour, linewidths=0, rasterized=True,
+                       gid=f"{gid} {name}")
+        ax.set_title(f"{name}  (n = {mine.sum():,})", fontsize=10.5)
+        ax.set(xticks=[], yticks=[], box_aspect=1)
+        for spine in ax.spines.values():
+            spine.set(visible=True, color=GREY, linewidth=0.5)
     return figure

@@ -1,7 +1,8 @@
-"""Curves of a classifier: training, ROC with intervals, reliability, and scores with intervals side by side."""
+"""Curves: training, ROC with intervals, reliability, scores with intervals side by side, and AUROC by labels."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,11 +10,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from ecgkit.errors import EcgkitError
 from ecgkit.evaluation import auroc, bootstrap, ece, reliability, roc_band, roc_curve
-from ecgkit.figures.style import FAINT, GREY, INK, PALETTE, WIDTH, styled
+from ecgkit.figures.style import FAINT, GREY, INK, PALETTE, WIDTH, panels, styled
 
 #: Of many classifiers; the marker tells apart those of one colour.
 _COLOURS = (*PALETTE, GREY)
@@ -30,9 +31,9 @@ def training_curve(history: pd.DataFrame) -> Figure:
     """
     _need(history, "epoch", "loss")
     scored = history.get("validation_auroc", pd.Series(dtype=float)).dropna()
-    panels = 2 if len(scored) else 1
-    figure = Figure(figsize=(WIDTH * (0.4 + 0.3 * panels), 2.7), layout="constrained")
-    axes = np.atleast_1d(figure.subplots(1, panels))
+    n = 2 if len(scored) else 1
+    figure = Figure(figsize=(WIDTH * (0.4 + 0.3 * n), 2.7), layout="constrained")
+    axes = np.atleast_1d(figure.subplots(1, n))
     axes[0].plot(history["epoch"], history["loss"], color=PALETTE[0])
     axes[0].set(xlabel="epoch", ylabel="training loss", ylim=(0, 1.08 * history["loss"].max()))
     if len(scored):
@@ -90,8 +91,6 @@ def roc_curves(y_true: Any, y_score: Any, label_names: Sequence[str], patient_id
     ----------
     y_true, y_score : array_like, shape (n, n_labels)
         Truth and scores.
-    label_names : sequence of str
-        One per label.
     patient_id : array_like, shape (n,)
         Whose ECG each row is.
     n_boot, seed : int
@@ -100,8 +99,8 @@ def roc_curves(y_true: Any, y_score: Any, label_names: Sequence[str], patient_id
     grid = np.linspace(0, 1, 201)
     low, high = roc_band(y_true, y_score, patient_id, grid, n_boot=n_boot, seed=seed)
     scores = bootstrap(auroc, y_true, y_score, patient_id, seed=seed)
-    figure, panels = _panels(label_names)
-    for k, ((fpr, tpr), ax, ends) in enumerate(zip(roc_curve(y_true, y_score), panels,
+    figure, axes = _panels(len(label_names))
+    for k, ((fpr, tpr), ax, ends) in enumerate(zip(roc_curve(y_true, y_score), axes,
                                                    np.transpose(scores.interval()), strict=True)):
         ax.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle=(0, (4, 3)))
         ax.fill_between(grid, low[k], high[k], color=PALETTE[0], alpha=0.22, linewidth=0)
@@ -125,15 +124,13 @@ def reliability_diagram(y_true: Any, y_score: Any, label_names: Sequence[str], *
     ----------
     y_true, y_score : array_like, shape (n, n_labels)
         Truth and probabilities.
-    label_names : sequence of str
-        One per label.
     n_bins : int
         Bins of equal width.
     """
     points = reliability(y_true, y_score, n_bins, label_names=label_names)
     errors = ece(y_true, y_score, n_bins=n_bins)
-    figure, panels = _panels(label_names)
-    for ax, name, error in zip(panels, label_names, errors, strict=True):
+    figure, axes = _panels(len(label_names))
+    for ax, name, error in zip(axes, label_names, errors, strict=True):
         mine = points[points["label"] == name]
         share = mine["n"] / mine["n"].sum()
         ax.bar((mine["bin"] + 0.5) / n_bins, share / share.max() / 4, width=0.9 / n_bins, color=FAINT, zorder=1)
@@ -191,20 +188,74 @@ def interval_plot(tables: pd.DataFrame | Mapping[str, pd.DataFrame], *, value: s
     return figure
 
 
-def _panels(label_names: Sequence[str]) -> tuple[Figure, list[Axes]]:
+#: One per method, so that lines are told apart in grey too; the dot is the reference's.
+_MARKERS = ("s", "^", "D", "v", "<", ">", "P", "X", "p", "*")
+#: Larger type on a narrower figure: it is read on a telephone.
+_TEXT = 11
+
+
+@styled
+def label_efficiency(curves: Mapping[str, Any], *, reference: str | None = None, title: str | None = None) -> Figure:
+    """Macro AUROC against the number of labelled ECGs, mean over seeds, with bands from the lowest seed to the highest.
+
+    Parameters
+    ----------
+    curves : mapping of a method's name to its `ecgkit.study.efficiency.Curve`
+        In the order of the legend. Ticks stand at the labels of the first, or of the reference.
+    reference : str, optional
+        The method that others are compared with (supervised from scratch), drawn dark and broken.
+    """
+    if not curves or (reference is not None and reference not in curves):
+        raise EcgkitError(f"no curve named {reference!r} to draw; there are {', '.join(curves) or 'none'}")
+    n_rows = -(-len(curves) // 2)
+    figure = Figure(figsize=(WIDTH * 0.8, 4.1 + 0.24 * n_rows), layout="constrained")
+    ax = figure.subplots()
+    others = itertools.count()
+    for name, curve in curves.items():
+        if name == reference:
+            _draw_curve(ax, name, curve, "o", INK, (0, (4, 2)))
+        else:
+            k = next(others)
+            # Where colours come round again, lines are dotted.
+            _draw_curve(ax, name, curve, _MARKERS[k % len(_MARKERS)], PALETTE[k % len(PALETTE)],
+                  "-" if k < len(PALETTE) else (0, (1, 1)))
+    _label_axes(ax, curves[reference] if reference is not None else next(iter(curves.values())))
+    if title:
+        ax.set_title(title, fontsize=_TEXT)
+    figure.legend(loc="outside lower center", ncols=2, fontsize=_TEXT, handlelength=2.6, columnspacing=1.5)
+    return figure
+
+
+def _draw_curve(ax: Axes, name: str, curve: Any, marker: str, colour: str, line: Any) -> None:
+    low, high = ([extreme(values) for values in curve.seeds] for extreme in (np.min, np.max))
+    ax.fill_between(curve.n_labels, low, high, color=colour, alpha=0.14, linewidth=0, gid=f"band {name}")
+    ax.plot(curve.n_labels, curve.mean, color=colour, marker=marker, markersize=7.5, markeredgecolor="white",
+            markeredgewidth=0.8, linewidth=1.8, linestyle=line, label=name, gid=f"mean {name}",
+            zorder=4 if colour == INK else 3)
+
+
+def _label_axes(ax: Axes, curve: Any) -> None:
+    """Ticks where there are results: the number of ECGs, and below it the share of the labels."""
+    ax.set_xscale("log")
+    ax.xaxis.set_major_locator(FixedLocator(curve.n_labels.tolist()))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.set_xticklabels([f"{n:,.0f}\n{100 * f:g} %" for n, f in zip(curve.n_labels, curve.fractions, strict=True)])
+    ax.tick_params(labelsize=_TEXT - 1)
+    ax.set_xlabel("labelled ECGs (log scale), and share of all labels", fontsize=_TEXT)
+    ax.set_ylabel("macro AUROC", fontsize=_TEXT)
+    ax.grid(color=FAINT, linewidth=0.6)
+    ax.set_axisbelow(True)
+
+
+def _panels(n: int) -> tuple[Figure, list[Axes]]:
     """Square panels from 0 to 1, five to a line."""
-    n = len(label_names)
-    columns = min(5, n)
-    rows = -(-n // columns)
-    side = (WIDTH - 0.6) / max(columns, 3)
-    figure = Figure(figsize=(0.6 + side * columns, 0.45 + (side + 0.3) * rows), layout="constrained")
-    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
-    for ax in axes[:n]:
+    side = (WIDTH - 0.6) / max(min(5, n), 3)
+    figure, axes = panels(n, 5, lambda columns, rows: (0.6 + side * columns, 0.45 + (side + 0.3) * rows),
+                          sharex=True, sharey=True)
+    for ax in axes:
         ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xticks=[0, 0.5, 1], yticks=[0, 0.5, 1],
                xticklabels=["0", "0.5", "1"], yticklabels=["0", "0.5", "1"], aspect="equal")
-    for ax in axes[n:]:
-        ax.remove()
-    return figure, list(axes[:n])
+    return figure, axes
 
 
 def _label_outer(figure: Figure, x: str, y: str) -> None:

@@ -79,10 +79,6 @@ def plot_ecg(signal: Any, fs: float, *, title: str | None = None, layout: str = 
     ----------
     signal : array_like, shape (12, sig_len)
         Millivolts, leads in the order of `ecgkit.leads.LEADS`.
-    fs : float
-        Sampling rate in Hz.
-    title : str, optional
-        Printed above the paper.
     layout : {"3x4", "6x2", "12x1"}
         Rows by columns.
     seconds : float, optional
@@ -100,11 +96,6 @@ def plot_ecg(signal: Any, fs: float, *, title: str | None = None, layout: str = 
     -------
     Figure
         At its own size 1 s is 25 mm wide and 1 mV is 10 mm high.
-
-    Raises
-    ------
-    EcgkitError
-        Where a shape, the rate, the layout or the lead does not fit.
     """
     sheet = _lay_out(signal, fs, layout=layout, seconds=seconds, rhythm_lead=rhythm_lead, highlight=highlight,
                      overlay=overlay)
@@ -120,8 +111,6 @@ def gallery(signals: Any, fs: float, titles: Sequence[str], *, layout: str = "3x
     ----------
     signals : array_like, shape (n, 12, sig_len)
         Millivolts.
-    fs : float
-        Sampling rate in Hz.
     titles : sequence of str
         One per ECG.
     layout, seconds, rhythm_lead

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import matplotlib
 from cycler import cycler
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 #: Okabe & Ito's palette (2008), told apart by colour-blind readers; in the order of use.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -38,3 +40,15 @@ def styled(draw: Draw) -> Draw:
             return draw(*args, **kwargs)
 
     return in_style  # type: ignore[return-value]
+
+
+def panels(n: int, most: int, size: Callable[[int, int], tuple[float, float]],
+           **shared: Any) -> tuple[Figure, list[Axes]]:
+    """Figure with `n` panels, at most so many in a row; `size` is that of the figure for its columns and rows."""
+    columns = min(most, n)
+    rows = -(-n // columns)
+    figure = Figure(figsize=size(columns, rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False, **shared).ravel()
+    for ax in axes[n:]:
+        ax.remove()
+    return figure, list(axes[:n])
