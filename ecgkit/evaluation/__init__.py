@@ -10,7 +10,7 @@ one per ECG, is what intervals resample; `n_boot` and `seed` are the number of r
 
 from ecgkit.evaluation.probabilities import best_f1_thresholds, brier, confusion_of_labels, ece, f1, reliability
 from ecgkit.evaluation.ranking import auroc, average_precision, roc_band, roc_curve
-from ecgkit.evaluation.resampling import Bootstrap, bootstrap, macro, paired_p, resample_patients
+from ecgkit.evaluation.resampling import Bootstrap, bootstrap, macro, means, paired_p, resample_patients
 from ecgkit.evaluation.tables import (
     paired_difference,
     printed,
@@ -18,9 +18,10 @@ from ecgkit.evaluation.tables import (
     score_table,
     seeds_table,
     subgroup_table,
+    with_ends,
 )
 
 __all__ = ["Bootstrap", "auroc", "average_precision", "best_f1_thresholds", "bootstrap", "brier",
-           "confusion_of_labels", "ece", "f1", "macro", "paired_difference", "paired_p", "printed",
-           "printed_difference", "reliability", "resample_patients", "roc_band", "roc_curve", "score_table",
-           "seeds_table", "subgroup_table"]
+           "confusion_of_labels", "ece", "f1", "macro", "means", "paired_difference", "paired_p",
+           "printed", "printed_difference", "reliability", "resample_patients", "roc_band", "roc_curve",
+           "score_table", "seeds_table", "subgroup_table", "with_ends"]

@@ -137,3 +137,16 @@ def paired_p(differences: Array) -> float:
         return float("nan")
     beyond = min((known <= 0).sum(), (known >= 0).sum())
     return float(min(1.0, 2 * (1 + beyond) / (1 + len(known))))
+
+
+def means(values: Any, patient_id: Any, *, n_boot: int = 1000, seed: int = 0) -> Bootstrap:
+    """Mean of each column of `values` `(n, n_columns)` over what is finite, on all rows and on resamples."""
+    known = np.isfinite(values)
+    filled = np.where(known, values, 0.0)
+
+    def mean(weights: Array) -> Array:
+        count = weights.T @ known
+        return ratio(weights.T @ filled, count, count > 0)
+
+    drawn = [mean(weights) for weights in resample_patients(patient_id, n_boot=n_boot, seed=seed, n=len(filled))]
+    return Bootstrap(mean(np.ones((len(filled), 1)))[0], np.concatenate(drawn))

@@ -106,9 +106,7 @@ def printed(table: pd.DataFrame) -> pd.DataFrame:
     """Round a `score_table` for print: each score in one column of text, with its interval where it has one."""
     columns = {"ECGs": table["n_positive"].map("{:,}".format)}
     for name, words in (("auroc", "AUROC"), ("average_precision", "average precision")):
-        ends = (table[column].map("{:.3f}".format) for column in (name, f"{name}_low", f"{name}_high"))
-        columns[words] = pd.Series([f"{value} ({low}–{high})" for value, low, high in zip(*ends, strict=True)],
-                                   index=table.index)
+        columns[words] = with_ends(table, name, digits=3)
     for name, words in (("f1", "F1"), ("brier", "Brier"), ("ece", "ECE")):
         columns[words] = table[name].map("{:.3f}".format)
     return pd.DataFrame(columns)
@@ -121,6 +119,27 @@ def printed_difference(table: pd.DataFrame, a: str, b: str) -> pd.DataFrame:
     return pd.DataFrame({a: table["a"].map(number), b: table["b"].map(number),
                          "difference": table["difference"].map(signed), "95 % interval": low + " to " + high,
                          "p": table["p"].map(number)})
+
+
+def with_ends(table: pd.DataFrame, name: str = "estimate", *, digits: int = 2, sign: str = "", to: str = "–",
+              unknown: str = "") -> pd.Series[str]:
+    """A column with the ends of its interval as text: ``0.53 (0.48–0.58)``.
+
+    Parameters
+    ----------
+    table : DataFrame
+        With the ends in columns `<name>_low` and `<name>_high`, or else in `low` and `high`.
+    digits, sign, to : int, str, str
+        How numbers are written, "+" for a sign before all; and what stands between the ends.
+    unknown : str
+        What stands for nan; by default nan is written.
+    """
+    number = f"{{:{sign}.{digits}f}}".format
+    ends = (f"{name}_{end}" if f"{name}_{end}" in table else end for end in ("low", "high"))
+    columns = (table[column].map(number) for column in (name, *ends))
+    words = [f"{value} ({low}{to}{high})" for value, low, high in zip(*columns, strict=True)]
+    text = pd.Series(words, index=table.index, dtype=object)
+    return text.where(table[name].notna(), unknown) if unknown else text
 
 
 def seeds_table(scores: Mapping[str, Sequence[float]]) -> pd.DataFrame:

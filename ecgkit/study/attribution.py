@@ -1,12 +1,12 @@
-"""The study of attributions: every method maps the same ECGs, and every map is examined beside maps of no model."""
+"""Page 08, attributions: every method maps the same ECGs, and every map is examined beside maps of no model."""
 
 from __future__ import annotations
 
 import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -15,92 +15,172 @@ import pandas as pd
 from numpy.typing import NDArray
 from torch import nn
 
+from ecgkit.datasets.base import ECGDataset
+from ecgkit.errors import EcgkitError
+from ecgkit.evaluation import means, with_ends
 from ecgkit.evaluation.checks import ratio
-from ecgkit.evaluation.resampling import Bootstrap, resample_patients
-from ecgkit.explain.attribution.methods import attribute, completeness_error
-from ecgkit.explain.attribution.players import QRS, player_sums, segments
+from ecgkit.explain.attribution.methods import (
+    MODEL_FREE,
+    attribute,
+    completeness_error,
+    normal_background,
+    reference_maps,
+)
+from ecgkit.explain.attribution.players import SEGMENTS, player_cells, player_sums, segments
+from ecgkit.explain.attribution.replacements import normal_beats, normal_template
 from ecgkit.explain.battery import localisation
+from ecgkit.explain.battery.examine import Truth
 from ecgkit.explain.battery.perturbation import deletion, infidelity, insertion
 from ecgkit.explain.battery.stability import consistency, max_sensitivity, randomisation
-from ecgkit.leads import N_LEADS
+from ecgkit.explain.results import classify
+from ecgkit.leads import LEADS, N_LEADS
 from ecgkit.models.windowed import Classifier
+from ecgkit.physiology import delineate, median_beats
 from ecgkit.progress import track
 from ecgkit.simulator import Waves
-from ecgkit.study.cases import Cases, cardiology_cells
+from ecgkit.study.counterfactuals import classifiers_in
 
-
-def reference_maps(x: NDArray[np.float32], waves: Waves, *, seed: int = 0) -> dict[str, NDArray[np.float32]]:
-    """All maps of some ECGs that ignore the model, by name.
-
-    Parameters
-    ----------
-    x : ndarray, shape (n, 12, sig_len)
-        Millivolts at `waves.fs`.
-    waves : Waves
-        Of the same ECGs.
-    seed : int
-        Of the random map.
-
-    Returns
-    -------
-    dict of str to ndarray of float32, shape (n, 12, sig_len)
-        See `deviation`, `slope`, `qrs_template`, `random_map`.
-    """
-    return {"|x|": deviation(x), "|dx/dt|": slope(x, waves.fs), "QRS template": qrs_template(waves, x.shape[2]),
-            "random": random_map(x.shape, seed)}
-
-
-def deviation(x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """How far each sample is from its lead's median, in mV."""
-    return np.abs(x - np.median(x, axis=-1, keepdims=True)).astype(np.float32)
-
-
-def slope(x: NDArray[np.float32], fs: float) -> NDArray[np.float32]:
-    """How steep each lead is at each sample, in mV/s, by central differences."""
-    return np.abs(np.gradient(x, 1 / fs, axis=-1)).astype(np.float32)
-
-
-def qrs_template(waves: Waves, sig_len: int) -> NDArray[np.float32]:
-    """1 within QRS, in all leads, and 0 elsewhere: `(n, 12, sig_len)`."""
-    inside = segments(waves, sig_len) == QRS
-    return np.repeat(inside[:, None], N_LEADS, axis=1).astype(np.float32)
-
-
-def random_map(shape: tuple[int, ...], seed: int) -> NDArray[np.float32]:
-    """Independent normal numbers of either sign."""
-    return np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
-
-
-#: Maps of no model, by `ecgkit.study.attribution`.
-MODEL_FREE = ("|x|", "|dx/dt|", "QRS template", "random")
+Maps = NDArray[np.float32]
+Array = NDArray[np.float64]
 #: Uniform noise of max-sensitivity, mV, and how often it is drawn.
 NOISE_MV, N_NOISES = 0.02, 3
 #: Boxes of infidelity.
 N_BOXES = 16
 #: ECGs that are mapped before their maps are summed up and forgotten.
 _CHUNK = 256
+#: Columns of `examine`, and whether high values are good.
+METRICS: Mapping[str, bool] = {
+    "completeness error": False, "deletion": True, "insertion": True, "deletion, absolute": True,
+    "insertion, absolute": True, "infidelity": False, "max-sensitivity": False, "consistency": True,
+    "consistency, samples": True, "likeness, random": False, "likeness, shuffled": False, "inside the table": True,
+    "pointing game": True, "relevance mass": True, "relevance rank": True, "IoU": True, "ms": False}
+#: Those of them that ask the classifier again, label by label.
+_ASKED = tuple(METRICS)[:6]
+#: Those of them that need a truth.
+LOCALISED = {"pointing game": localisation.pointing_game, "relevance mass": localisation.relevance_mass,
+             "relevance rank": localisation.relevance_rank, "IoU": localisation.iou}
+
+
+@dataclass(frozen=True)
+class Cases:
+    """ECGs `(n, 12, sig_len)` in mV with their waves, each with one label that the classifier says of it.
+
+    An ECG with two labels is there twice. `table` has the columns `row` (of the dataset that they are from), `record`,
+    `patient_id` and `label`; `background` is normal ECGs that nothing of the study is from.
+    """
+
+    table: pd.DataFrame
+    x: Maps
+    waves: Waves
+    background: Maps
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def subset(self, places: NDArray[np.intp]) -> Cases:
+        """Some of them, by place."""
+        w = self.waves
+        return replace(self, table=self.table.iloc[places].reset_index(drop=True), x=self.x[places],
+                       waves=Waves(w.ms[places], w.kind[places], w.rr[places], w.fs))
+
+    def each(self) -> dict[str, NDArray[np.intp]]:
+        """Places of each label's, in the order of the table."""
+        return {str(label): np.asarray(rows) for label, rows in self.table.groupby("label", sort=False).indices.items()}
+
+    def drawn(self, n_each: int, seed: int = 0) -> Cases:
+        """At most so many of each label, drawn at random; 0 takes all."""
+        if not n_each:
+            return self
+        rng = np.random.default_rng(seed)
+        drawn = [np.sort(rng.permutation(places)[:n_each]) for places in self.each().values()]
+        return self.subset(np.concatenate(drawn))
+
+    @cached_property
+    def parts(self) -> NDArray[np.int8]:
+        """Segments of the samples, `(n, sig_len)`."""
+        return segments(self.waves, self.x.shape[2])
+
+    @cached_property
+    def cells(self) -> NDArray[np.int64]:
+        """Number of each sample's lead × segment; -1 for the rest."""
+        return player_cells(self.parts)
+
+    @cached_property
+    def normalised(self) -> Maps:
+        """The ECGs with the P, QRS, ST and T of a normal beat."""
+        beats = median_beats(self.background, delineate(self.background, self.waves.fs))
+        return normal_beats(self.x, self.waves, normal_template(beats))
+
+
 #: From a classifier and cases to maps `(n, 12, sig_len)`.
-Method = Callable[[nn.Module, Cases], NDArray[np.float32]]
+Method = Callable[[nn.Module, Cases], Maps]
+
+
+def networks(folder: str | Path, data: ECGDataset) -> dict[str, Classifier]:
+    """The networks of 09_counterfactuals' runs whose maps are compared, by kind."""
+    return classifiers_in(folder, data, ("trained", "retrained", "random", "shuffled"))
+
+
+def cases_of(classifier: Classifier, data: ECGDataset, train: ECGDataset, *, n_background: int = 64,
+             seed: int = 0) -> Cases:
+    """Everything that a classifier says (p >= 0.5) of some ECGs, as far as the cardiology table knows the label.
+
+    `n_background` normal ECGs of `train` are what maps compare with, so of NORM nothing is to be explained. Where
+    there are none, or the classifier says nothing, EcgkitError is raised.
+    """
+    background, described = normal_background(train, n_background, seed), set(cardiology_table()["label"])
+    says = classify(classifier, data.signals) >= 0
+    found = [(row, label) for label, column in zip(classifier.label_names, says.T, strict=True) if label in described
+             for row in np.flatnonzero(column)]
+    if not found or not len(background):
+        raise EcgkitError(f"nothing to explain: {len(found)} labels said of {len(data)} ECGs, {len(background)} normal "
+                          "ECGs for the background; give more ECGs, or a trained classifier")
+    rows, labels = np.array([row for row, _ in found]), [label for _, label in found]
+    whose = data.records[["record", "patient_id"]].iloc[rows].reset_index(drop=True)
+    table = pd.concat([pd.Series(rows, name="row"), whose, pd.Series(labels, name="label")], axis=1)
+    once, place = np.unique(rows, return_inverse=True)
+    waves = delineate(data.batch(once), data.fs)
+    return Cases(table, data.batch(rows), Waves(waves.ms[place], waves.kind[place], waves.rr[place], waves.fs),
+                 background)
+
+
+def truth_of(cases: Cases, data: ECGDataset) -> NDArray[np.bool_] | None:
+    """Samples that the label's diseases change by more than 50 µV, `(n, 12, sig_len)`; None for recorded ECGs."""
+    if "ecg_index" not in data.records:
+        return None
+    truth, rows = Truth(data), cases.table["row"].to_numpy()
+    mask = np.zeros(cases.x.shape, dtype=bool)
+    for label, places in cases.each().items():
+        mask[places] = localisation.true_mask(truth.mask(rows[places], label))
+    return mask
+
+
+def cardiology_table() -> pd.DataFrame:
+    """Rows of `label`, `leads`, `segments`, `sign` (in words) and `source` (a DOI, or secondary: a textbook)."""
+    return pd.read_csv(Path(__file__).with_name("cardiology.csv"), dtype=str)
+
+
+def cardiology_cells(label: str) -> NDArray[np.bool_]:
+    """Leads by segments in which signs of a label are looked for, `(12, 5)`; an unknown label raises EcgkitError."""
+    rows = dict(iter(cardiology_table().groupby("label", sort=False)[["leads", "segments"]]))
+    if label not in rows:
+        raise EcgkitError(f"the cardiology table has no label {label!r}; it has {', '.join(map(str, rows))}")
+    cells = np.zeros((N_LEADS, len(SEGMENTS)), dtype=bool)
+    for leads, where in rows[label].itertuples(index=False):
+        of_leads = np.ones(N_LEADS, dtype=bool) if leads == "all" else np.isin(LEADS, leads.split())
+        cells |= of_leads[:, None] & np.isin(SEGMENTS, where.split())
+    return cells
 
 
 def methods(names: Sequence[str], *, seed: int = 0, options: Mapping[str, Mapping[str, Any]] | None = None
             ) -> dict[str, Method]:
-    """Attribution methods by name, then `MODEL_FREE` maps, as functions of a classifier and cases.
-
-    Parameters
-    ----------
-    names : sequence of str
-        Of `ecgkit.explain.attribution.methods.METHODS`.
-    seed : int
-    options : mapping, optional
-        Of each method.
-    """
+    """Attribution methods (`METHODS`) by name with `options` of each, then the `MODEL_FREE` maps."""
     arms: dict[str, Method] = {name: partial(_attributed, method=name, seed=seed, **(options or {}).get(name, {}))
                                for name in names}
     return arms | {name: partial(_model_free, name=name, seed=seed) for name in MODEL_FREE}
 
 
-def _attributed(model: nn.Module, cases: Cases, *, method: str, seed: int, **options: Any) -> NDArray[np.float32]:
+def _attributed(model: nn.Module, cases: Cases, *, method: str, seed: int, **options: Any) -> Maps:
     maps = np.empty_like(cases.x)
     for label, places in cases.each().items():
         some = cases.subset(places)
@@ -109,13 +189,18 @@ def _attributed(model: nn.Module, cases: Cases, *, method: str, seed: int, **opt
     return maps
 
 
-def _model_free(_: nn.Module, cases: Cases, *, name: str, seed: int) -> NDArray[np.float32]:
+def _model_free(_: nn.Module, cases: Cases, *, name: str, seed: int) -> Maps:
     return reference_maps(cases.x, cases.waves, seed=seed)[name]
 
 
-def summed(model: nn.Module, cases: Cases, method: Method) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def shown_map(arm: Method, model: nn.Module, case: Cases) -> Maps:
+    """The map of one case, smoothed to be drawn, `(12, sig_len)`."""
+    return localisation.smoothed(arm(model, case), case.waves.fs)[0]
+
+
+def summed(model: nn.Module, cases: Cases, method: Method) -> tuple[Array, Array]:
     """Sums of maps over lead × segment, signed and of absolute values, `(n, 12, 5)` each; maps are not kept."""
-    parts: list[tuple[NDArray[np.float64], NDArray[np.float64]]] = []
+    parts: list[tuple[Array, Array]] = []
     for start in track(range(0, len(cases), _CHUNK), "cohort", unit="chunk"):
         some = cases.subset(np.arange(start, min(start + _CHUNK, len(cases))))
         maps = method(model, some)
@@ -124,100 +209,89 @@ def summed(model: nn.Module, cases: Cases, method: Method) -> tuple[NDArray[np.f
     return np.concatenate(signed), np.concatenate(absolute)
 
 
-def inside_table(absolute: NDArray[np.float64], labels: Sequence[str]) -> NDArray[np.float64]:
+def inside_table(absolute: Array, labels: Sequence[str]) -> Array:
     """Share of each map that lies in the cells of the cardiology table, `(n,)`, from sums of absolute values."""
-    cells = np.stack([cardiology_cells(label) for label in labels])
+    cells_of = {label: cardiology_cells(label) for label in set(labels)}
+    cells = np.stack([cells_of[label] for label in labels])
     total = absolute.sum(axis=(1, 2))
     return ratio((absolute * cells).sum(axis=(1, 2)), total, total > 0)
 
 
-def examine(arms: Mapping[str, Method], classifiers: Mapping[str, Classifier], cases: Cases, *, n_sensitive: int = 2,
-            truth: NDArray[np.bool_] | None = None, seed: int = 0, folder: str | Path | None = None) -> pd.DataFrame:
-    """Examine the maps of every method on the same cases.
+def examine(arms: Mapping[str, Method], classifiers: Mapping[str, Classifier], cases: Cases, *, folder: Path,
+            n_sensitive: int = 2, truth: NDArray[np.bool_] | None = None) -> pd.DataFrame:
+    """Examine the maps of every one of `methods` on the same cases, "trained" of the `networks` being explained.
 
     Parameters
     ----------
-    arms : mapping
-        From `methods`.
-    classifiers : mapping
-        From `classifiers_in`: "trained" is explained.
-    cases : Cases
+    folder : path
+        Where the values of each method are kept as soon as it is done; a second call takes them from there.
     n_sensitive : int
         Cases of each label that max-sensitivity is measured on; 0 leaves it out.
     truth : ndarray of bool, shape (n, 12, sig_len), optional
         From `truth_of`.
-    seed : int
-    folder : path, optional
-        Where the values of each method are kept as soon as it is done; a second call takes them from there.
 
     Returns
     -------
     DataFrame, one row for each method and case
-        `method`, the columns of `cases.table`, and the columns of `METRICS` (`attribution_table`), nan where one has no
-        meaning.
+        `method`, the columns of `cases.table`, and those of `METRICS`, nan where one has no meaning.
     """
     found = []
+    folder.mkdir(parents=True, exist_ok=True)
     for name, arm in track(arms.items(), "methods", total=len(arms), unit="method"):
-        kept = None if folder is None else Path(folder) / f"{_digest(name, arm, classifiers, cases, n_sensitive)}.csv"
-        if kept is not None and kept.is_file():
+        kept = folder / f"{_digest(name, arm, classifiers, cases, n_sensitive)}.csv"
+        if kept.is_file():
             values = pd.read_csv(kept)
         else:
-            values = _examined(name, arm, classifiers, cases, n_sensitive, truth, seed)
-            if kept is not None:
-                kept.parent.mkdir(parents=True, exist_ok=True)
-                values.to_csv(kept.with_suffix(".part"), index=False)
-                kept.with_suffix(".part").replace(kept)
+            values = _examined(name, arm, classifiers, cases, n_sensitive, truth)
+            values.to_csv(kept.with_suffix(".part"), index=False)
+            kept.with_suffix(".part").replace(kept)
         found.append(pd.concat([cases.table, values], axis=1).assign(method=name))
     values = pd.concat(found, ignore_index=True)
     return values[["method", *values.columns.drop("method")]]
 
 
 def _examined(name: str, arm: Method, classifiers: Mapping[str, Classifier], cases: Cases, n_sensitive: int,
-              truth: NDArray[np.bool_] | None, seed: int) -> pd.DataFrame:
+              truth: NDArray[np.bool_] | None) -> pd.DataFrame:
     model = classifiers["trained"]
     arm(model, cases.subset(np.arange(1)))  # the first call imports and warms up
     started = time.perf_counter()
     maps = arm(model, cases)
     values = {"ms": np.full(len(cases), 1000 * (time.perf_counter() - started) / len(cases))}
     values["inside the table"] = inside_table(player_sums(maps, cases.parts, absolute=True), list(cases.table["label"]))
-    values |= _asked(name, maps, model, cases, seed)
+    values |= {column: np.full(len(cases), np.nan) for column in _ASKED}
+    for label, places in cases.each().items():
+        some, normal = cases.subset(places), cases.normalised[places]
+        for column, part in _asked(name, maps[places], model, some, normal, label).items():
+            values[column][places] = part
     if n_sensitive:
         few = np.concatenate([places[:n_sensitive] for places in cases.each().values()])
         some = cases.subset(few)
         values["max-sensitivity"] = np.full(len(cases), np.nan)
         values["max-sensitivity"][few] = max_sensitivity(lambda x: arm(model, replace(some, x=x)), some.x, NOISE_MV,
-                                                         n_draws=N_NOISES, seed=seed)
+                                                         n_draws=N_NOISES, seed=0)
     if "retrained" in classifiers:
         alike = consistency(maps, arm(classifiers["retrained"], cases), cases.cells, cases.waves.fs)
         values["consistency"] = alike["segment", "signed", "pearson"].to_numpy()
         values["consistency, samples"] = alike["time", "signed", "pearson"].to_numpy()
-    for kind in ("random", "shuffled"):
-        if kind in classifiers:
-            values[f"likeness, {kind}"] = randomisation(maps, arm(classifiers[kind], cases))
+    values |= {f"likeness, {kind}": randomisation(maps, arm(classifiers[kind], cases))
+               for kind in ("random", "shuffled") if kind in classifiers}
     if truth is not None:
-        values |= {"pointing game": localisation.pointing_game(maps, truth),
-                   "relevance mass": localisation.relevance_mass(maps, truth),
-                   "relevance rank": localisation.relevance_rank(maps, truth), "IoU": localisation.iou(maps, truth)}
+        values |= {metric: score(maps, truth) for metric, score in LOCALISED.items()}
     return pd.DataFrame(values)
 
 
-def _asked(name: str, maps: NDArray[np.float32], model: Classifier, cases: Cases,
-           seed: int) -> dict[str, NDArray[np.float64]]:
-    """What is measured by asking the classifier again, label by label."""
-    columns = ("completeness error", "deletion", "insertion", "deletion, absolute", "insertion, absolute", "infidelity")
-    values = {column: np.full(len(cases), np.nan) for column in columns}
-    for label, places in cases.each().items():
-        some, part, k = cases.subset(places), maps[places], model.label_names.index(label)
-        normal = cases.normalised[places]
-        if name not in MODEL_FREE:
-            values["completeness error"][places] = completeness_error(
-                model, some.x, part, label, method=name, background=cases.background, waves=some.waves)
-        for curve in (deletion, insertion):
-            ask = partial(curve, model, some.x, normal, part, some.cells, k)
-            by_sign = values[curve.__name__][places] = ask(signed=True).area
-            # Where nothing is negative, both forms are the same.
-            values[f"{curve.__name__}, absolute"][places] = by_sign if (part >= 0).all() else ask(signed=False).area
-        values["infidelity"][places] = infidelity(model, some.x, normal, part, k, n_draws=N_BOXES, seed=seed)
+def _asked(name: str, maps: Maps, model: Classifier, cases: Cases, normal: Maps, label: str) -> dict[str, Array]:
+    """What is measured of one label's maps by asking the classifier again."""
+    k, values = model.label_names.index(label), {}
+    if name not in MODEL_FREE:
+        values["completeness error"] = completeness_error(model, cases.x, maps, label, method=name,
+                                                          background=cases.background, waves=cases.waves)
+    for curve in (deletion, insertion):
+        ask = partial(curve, model, cases.x, normal, maps, cases.cells, k)
+        by_sign = values[curve.__name__] = ask(signed=True).area
+        # Where nothing is negative, both forms are the same.
+        values[f"{curve.__name__}, absolute"] = by_sign if (maps >= 0).all() else ask(signed=False).area
+    values["infidelity"] = infidelity(model, cases.x, normal, maps, k, n_draws=N_BOXES, seed=0)
     return values
 
 
@@ -231,42 +305,10 @@ def _digest(name: str, arm: Method, classifiers: Mapping[str, Classifier], cases
     return f"{number:08x}"
 
 
-#: Columns of `ecgkit.study.attribution.examine`, and whether high values are good.
-METRICS: Mapping[str, bool] = {
-    "completeness error": False, "deletion": True, "insertion": True, "deletion, absolute": True,
-    "insertion, absolute": True, "infidelity": False, "max-sensitivity": False, "consistency": True,
-    "consistency, samples": True, "likeness, random": False, "likeness, shuffled": False, "inside the table": True,
-    "pointing game": True, "relevance mass": True, "relevance rank": True, "IoU": True, "ms": False}
+def mean_maps(sums: Array, cases: pd.DataFrame, *, n_boot: int = 1000) -> dict[str, Array]:
+    """Mean lead × segment map of each label from `summed`, and the ends of its 95 % interval over patients.
 
-
-def means(values: NDArray[np.float64], patients: NDArray[np.generic], *, n_boot: int = 1000,
-          seed: int = 0) -> Bootstrap:
-    """Mean of each column `(n, n_columns)` over what is not nan, on all rows and on resamples of the patients."""
-    known = np.isfinite(values)
-    filled = np.where(known, values, 0.0)
-
-    def mean(weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        count = weights.T @ known
-        return ratio(weights.T @ filled, count, count > 0)
-
-    drawn = [mean(weights) for weights in resample_patients(patients, n_boot=n_boot, seed=seed, n=len(values))]
-    return Bootstrap(mean(np.ones((len(values), 1)))[0], np.concatenate(drawn))
-
-
-def mean_maps(sums: NDArray[np.float64], cases: pd.DataFrame, *, n_boot: int = 1000) -> dict[str, NDArray[np.float64]]:
-    """Mean lead × segment map of each label with its 95 % interval over patients.
-
-    Parameters
-    ----------
-    sums : ndarray, shape (n, 12, 5)
-        From `ecgkit.study.attribution.summed`.
-    cases : DataFrame
-        `label` and `patient_id` of each.
-
-    Returns
-    -------
-    dict of label to ndarray, shape (3, 12, 5)
-        Mean, and low and high end of its interval, which is without ends where there is one patient.
+    Of each label an array `(3, 12, 5)`; the ends are infinite where there is one patient.
     """
     found = {}
     for label, rows in cases.groupby("label", sort=False).indices.items():
@@ -279,14 +321,7 @@ def mean_maps(sums: NDArray[np.float64], cases: pd.DataFrame, *, n_boot: int = 1
 
 
 def attribution_table(values: pd.DataFrame, by: str = "method", *, n_boot: int = 1000) -> pd.DataFrame:
-    """Mean of every metric that was measured, for each method.
-
-    Parameters
-    ----------
-    values : DataFrame
-        From `ecgkit.study.attribution.examine`.
-    by : str
-        Column that is grouped by.
+    """Mean of every metric that `examine` measured, for each method (or each value of another column).
 
     Returns
     -------
@@ -294,14 +329,24 @@ def attribution_table(values: pd.DataFrame, by: str = "method", *, n_boot: int =
         `n` cases; each metric, and the ends `_low` and `_high` of its 95 % interval over patients.
     """
     metrics = [name for name in METRICS if name in values]
+    columns = [metric + end for metric in metrics for end in ("", "_low", "_high")]
     rows: dict[Any, dict[str, float]] = {}
     for name, part in values.groupby(by, sort=False):
         result = means(part[metrics].to_numpy(np.float64), part["patient_id"].to_numpy(), n_boot=n_boot)
-        low, high = result.interval()
-        rows[name] = {"n": len(part)}
-        for metric, *ends in zip(metrics, result.estimate, low, high, strict=True):
-            rows[name] |= {metric + end: x for end, x in zip(("", "_low", "_high"), ends, strict=True)}
+        triples = np.column_stack([result.estimate, *result.interval()])
+        rows[name] = {"n": len(part)} | dict(zip(columns, triples.ravel(), strict=True))
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis(by)
+
+
+def printed_attribution(table: pd.DataFrame, metrics: Sequence[str] = tuple(METRICS)) -> pd.DataFrame:
+    """An `attribution_table` in words: `0.53 (0.48 to 0.58)`; a dash where there is no value."""
+    shown = {"n": table["n"].map("{:,}".format)}
+    for metric in metrics:
+        if metric == "ms" and metric in table:
+            shown[metric] = table[metric].map("{:.0f}".format).where(table[metric].notna(), "–")
+        elif metric in table:
+            shown[metric] = with_ends(table, metric, to=" to ", unknown="–")
+    return pd.DataFrame(shown)
 
 
 def against_model_free(values: pd.DataFrame, *, n_boot: int = 1000) -> pd.DataFrame:
@@ -310,9 +355,9 @@ def against_model_free(values: pd.DataFrame, *, n_boot: int = 1000) -> pd.DataFr
     Returns
     -------
     DataFrame, indexed by `metric`
-        `method`, `value`, `model-free`, `its value`; `difference` (first less second) with `low` and `high`, the ends
-        of its 95 % interval over patients; `better`: yes or no where the interval lies on one side of 0, else unclear.
-        Both were chosen on these cases, so the difference flatters neither much.
+        `method`, `value`, `model-free`, `its value`; `difference` (first less second) with its 95 % interval over
+        patients, `low` and `high`; `better`: yes or no where that lies on one side of 0, else unclear. Both were chosen
+        on these cases, so the difference flatters neither much.
     """
     rows = {}
     for metric, high_is_good in METRICS.items():
@@ -320,7 +365,8 @@ def against_model_free(values: pd.DataFrame, *, n_boot: int = 1000) -> pd.DataFr
             continue
         wide = values.pivot_table(index=["patient_id", "row", "label"], columns="method", values=metric)
         mean = wide.mean() if high_is_good else -wide.mean()
-        arms, free = mean.drop(list(MODEL_FREE), errors="ignore").dropna(), mean.reindex(MODEL_FREE).dropna()
+        free = mean.reindex(list(MODEL_FREE)).dropna()
+        arms = mean.drop(list(MODEL_FREE), errors="ignore").dropna()
         if arms.empty or free.empty:
             continue
         method, other = str(arms.idxmax()), str(free.idxmax())
@@ -334,14 +380,21 @@ def against_model_free(values: pd.DataFrame, *, n_boot: int = 1000) -> pd.DataFr
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("metric")
 
 
-def printed_attribution(table: pd.DataFrame, metrics: list[str] | None = None) -> pd.DataFrame:
-    """An `attribution_table` in words: `0.53 (0.48–0.58)`; a dash where there is no value."""
-    shown = {"n": table["n"].map("{:,}".format)}
-    for metric in METRICS if metrics is None else metrics:
-        if metric not in table:
-            continue
-        form = "{:.0f}" if metric == "ms" else "{:.2f}"
-        ends = [table[metric + end].map(form.format) for end in ("", "_low", "_high")]
-        words = ends[0] if metric == "ms" else ends[0] + " (" + ends[1] + " to " + ends[2] + ")"
-        shown[metric] = words.where(table[metric].notna(), "–")
-    return pd.DataFrame(shown)
+def words(data: ECGDataset, said: Cases, few: Cases, table: pd.DataFrame, against: pd.DataFrame,
+          inside: Mapping[str, pd.DataFrame]) -> dict[str, str]:
+    """What the prose of the page says, from its tables."""
+    said_so = {verdict: "; ".join(against.index[against["better"] == verdict]) or "none" for verdict in ("yes", "no")}
+    truth = "Recorded ECGs have no known truth; the run on simulated ECGs measures it"
+    alike = "No retrained classifier is in this run"
+    if "relevance rank" in against.index:
+        truth = ("Where the truth is known, the best method ({method}) has {value:.2f} of its most relevant samples "
+                 "inside it, and the best map that ignores the classifier ({model-free}) {its value:.2f}"
+                 ).format(**against.loc["relevance rank"])
+    if "consistency" in table:
+        by = table["consistency"].drop(list(MODEL_FREE), errors="ignore").sort_values()
+        alike = (f"Maps of two classifiers that were trained alike correlate by {by.iloc[0]:.2f} ({by.index[0]}) to "
+                 f"{by.iloc[-1]:.2f} ({by.index[-1]}) over leads × segments")
+    shares = {name: f"{inside[name]['inside the table'].mean():.2f}" for name in ("expected-gradients", "|x|")}
+    return {"data": data.name, "n_test": f"{len(data.test):,}", "n_said": f"{len(said):,}", "n_few": f"{len(few):,}",
+            "n_metrics": str(len(against)), "better": said_so["yes"], "worse": said_so["no"], "truth": truth,
+            "consistency": alike, "inside": shares["expected-gradients"], "inside_free": shares["|x|"]}

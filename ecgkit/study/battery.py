@@ -1,55 +1,46 @@
-"""The battery's table: every metric of every explainer with its interval, and which metrics flatter an attack."""
+"""Page 10, the battery: every metric of every explainer with its interval, and which metrics flatter an attack."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
 
 from ecgkit.datasets.base import ECGDataset
-from ecgkit.errors import EcgkitError
-from ecgkit.evaluation import Bootstrap, auroc, bootstrap, resample_patients
-from ecgkit.evaluation.checks import ratio
+from ecgkit.datasets.describe import write_summary
+from ecgkit.evaluation import auroc, bootstrap, means, with_ends
+from ecgkit.explain.attribution.methods import MODEL_FREE, attribute, normal_background, reference_maps
 from ecgkit.explain.attribution.players import player_cells, segments
-from ecgkit.explain.baselines import PGD, LatentAscent, NearestUnlikeNeighbour, Wachter
+from ecgkit.explain.baselines import PGD
+from ecgkit.explain.battery import localisation
 from ecgkit.explain.battery.discrimination import fresh_discriminator
-from ecgkit.explain.battery.examine import Answers, Bench, ask
+from ecgkit.explain.battery.examine import Answers, Bench, ask, make_bench, questions
 from ecgkit.explain.battery.oracle import rule_oracle
+from ecgkit.explain.battery.perturbation import ExchangeCurve, quac
 from ecgkit.explain.battery.reach import Follows, follows, outcomes
 from ecgkit.explain.battery.realism import embedding_distances
 from ecgkit.explain.battery.stability import consistency
 from ecgkit.explain.counterfactual.gan import CounterfactualGAN
 from ecgkit.explain.results import AWAY, THERE, Counterfactuals, Explainer, classify
+from ecgkit.models import model_card
 from ecgkit.models.windowed import Classifier
 from ecgkit.physiology import delineate, measure
-from ecgkit.study.counterfactuals import hum, hum_size
-from ecgkit.training.loop import Schedule
+from ecgkit.study.attribution import LOCALISED
+from ecgkit.study.counterfactuals import Run, chosen, hum, hum_size, runs_in, train_judges
+from ecgkit.training import SupervisedSettings
 
 #: The adversarial control among the explainers: small, plausible to no one, and it reaches every target.
 ADVERSARIAL = "PGD"
 STATISTICS = ("estimate", "low", "high", "n")
 
 
-@dataclass(frozen=True)
-class Metric:
-    """A row of the table.
-
-    Parameters
-    ----------
-    column : str
-        Of the table of `ecgkit.explain.battery.examine.examine`.
-    title : str
-        As it is printed.
-    higher : bool
-        Whether more is better.
-    digits : int
-        In print.
-    """
+class Metric(NamedTuple):
+    """A row of the table: a column of the battery's `examine`, as it is printed, and whether more is better."""
 
     column: str
     title: str
@@ -78,60 +69,52 @@ METRICS = (
 )
 
 
-def with_interval(values: Any, patients: Any, *, n_boot: int = 1000, seed: int = 0) -> dict[str, float]:
-    """Mean of what is not nan, with its 95 % interval over patients: `STATISTICS`, the last how many there are.
+def begun(folder: str | Path, data: ECGDataset, judges: Sequence[str], *, n_each: int, settings: SupervisedSettings,
+          **training: Any) -> tuple[dict[str, Run], Bench, pd.DataFrame]:
+    """The runs of 09_counterfactuals, the bench of its trained network with judges that are trained, the questions."""
+    runs = runs_in(folder, data)
+    jury = train_judges(data, judges, settings=settings, **training)
+    bench = make_bench(data, runs["trained"].classifier(), jury)
+    return runs, bench, questions(bench, n_each)
 
-    Parameters
-    ----------
-    values : array_like, shape (n,)
-    patients : array_like, shape (n,)
-        Whose ECG each value is of.
-    n_boot, seed : int
-        Resamples of the patients and their seed.
-    """
+
+def with_interval(values: Any, patients: Any, *, n_boot: int = 1000) -> dict[str, float]:
+    """Mean of what is finite, with its 95 % interval over patients: `STATISTICS`, the last how many there are."""
     value = np.asarray(values, dtype=np.float64)
     known = np.isfinite(value)
     if not known.any():
         return dict(zip(STATISTICS, (np.nan, np.nan, np.nan, 0), strict=True))
-    filled = np.where(known, value, 0)
-    drawn = [_means(filled, known, weights)
-             for weights in resample_patients(patients, n_boot=n_boot, seed=seed, n=len(value))]
-    low, high = np.nanquantile(np.concatenate(drawn), [0.025, 0.975])
+    low, high = np.nanquantile(means(value[:, None], patients, n_boot=n_boot).samples, [0.025, 0.975])
     return {"estimate": float(value[known].mean()), "low": float(low), "high": float(high), "n": int(known.sum())}
 
 
-def battery_table(examined: Mapping[str, pd.DataFrame], *, n_boot: int = 1000, seed: int = 0) -> pd.DataFrame:
-    """Summarise what `ecgkit.explain.battery.examine.examine` gave for several explainers of one classifier.
+def battery_table(examined: Mapping[str, pd.DataFrame], *, n_boot: int = 1000) -> pd.DataFrame:
+    """`STATISTICS` by `metric` (its title) and `explainer`, from what `examine` gave for several of one classifier.
 
-    Returns
-    -------
-    DataFrame
-        Indexed by `metric` (its title) and `explainer`, with the columns `STATISTICS`; metrics that no explainer has
-        are left out.
+    Metrics that no explainer has are left out.
     """
     rows = [{"metric": metric.title, "explainer": name,
-             **with_interval(table[metric.column], table["patient_id"], n_boot=n_boot, seed=seed)}
+             **with_interval(table[metric.column], table["patient_id"], n_boot=n_boot)}
             for metric in METRICS if any(metric.column in table for table in examined.values())
             for name, table in examined.items() if metric.column in table]
     table = pd.DataFrame(rows).set_index(["metric", "explainer"])
     return table[table.groupby("metric", sort=False)["n"].transform("sum") > 0]
 
 
-def printed_battery(table: pd.DataFrame, adversarial: str = ADVERSARIAL) -> pd.DataFrame:
+def printed_battery(table: pd.DataFrame) -> pd.DataFrame:
     """The table for print: a row for each metric, a column for each explainer, and which is best.
 
     A metric that the adversarial control wins says nothing of meaning, and is marked so.
     """
-    shown = {metric.title: metric for metric in METRICS}
     lines: dict[str, dict[str, str]] = {}
-    for title in table.index.get_level_values("metric").unique():
-        metric, part = shown[str(title)], table.loc[title]
-        line = {str(name): printed_value(row, metric.digits) for name, row in part.iterrows()}
+    for metric in METRICS:
+        part = table[table.index.get_level_values("metric") == metric.title].droplevel("metric")
+        if part.empty:
+            continue
+        line = {str(name): text for name, text in with_ends(part, digits=metric.digits, unknown="–").items()}
         best = best_of(part["estimate"], metric)
-        flattered = any(name.startswith(adversarial) for name in best)
-        line["best"] = in_words(best)
-        line["note"] = "flatters the attack" if flattered else ""
-        lines[f"{title} {'↑' if metric.higher else '↓'}"] = line
+        note = "flatters the attack" if ADVERSARIAL in best else ""
+        lines[f"{metric.title} {'↑' if metric.higher else '↓'}"] = line | {"best": in_words(best), "note": note}
     return pd.DataFrame.from_dict(lines, orient="index").rename_axis("metric")
 
 
@@ -146,23 +129,11 @@ def in_words(best: list[str]) -> str:
     return "several" if len(best) > 2 else ", ".join(best)
 
 
-def _means(filled: NDArray[np.float64], known: NDArray[np.bool_], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    total, count = filled @ weights, known.astype(np.float64) @ weights
-    return ratio(total, count, count > 0)
-
-
 def printed_estimates(table: pd.DataFrame, name: str, digits: int = 2) -> pd.DataFrame:
     """`STATISTICS` for print: the estimate with its interval in a column `name`, all other columns, and `n`."""
-    words = [printed_value(row, digits) for _, row in table.iterrows()]
     rest = table.drop(columns=list(STATISTICS)).round(digits)
-    return pd.DataFrame({name: words}, index=table.index, dtype=object).join(rest).assign(n=table["n"].astype(int))
-
-
-def printed_value(row: pd.Series[float], digits: int = 2) -> str:
-    """An estimate with its interval, for print; a dash where nothing is known."""
-    if not row["n"]:
-        return "–"
-    return f"{row['estimate']:.{digits}f} ({row['low']:.{digits}f}–{row['high']:.{digits}f})"
+    words = with_ends(table, digits=digits, unknown="–").to_frame(name)
+    return words.join(rest).assign(n=table["n"].astype(int))
 
 
 #: Wishes between healthy and disease.
@@ -171,34 +142,23 @@ GRADES = (0.05, 0.2, 0.35, 0.5, 0.65, 0.8, 0.95)
 LOOKED_AT = 300
 
 
-def graded(explainer: Explainer, bench: Bench, asked: pd.DataFrame, *, n_each: int = 12,
-           grades: Sequence[float] = GRADES) -> tuple[pd.DataFrame, Follows]:
-    """Ask for every grade of a label, in `n_each` ECGs of each question's group.
-
-    Returns
-    -------
-    DataFrame
-        `row`, `label`, `wanted`, `obtained` (whatever the explainer thinks of its answer).
-    Follows
-        Over all of them.
-    """
+def graded(explainer: Explainer, bench: Bench, asked: pd.DataFrame, *, n_each: int = 12) -> Follows:
+    """How answers follow every grade of a label, whatever the explainer thinks of them, in `n_each` ECGs a question."""
     found = []
     some = asked.groupby(["label", "wanted"], sort=False).head(n_each)
     for label, part in some.groupby("label", sort=False):
         rows = part["row"].to_numpy()
         x = bench.data.batch(rows)
-        for grade in grades:
+        for grade in GRADES:
             p = explainer(x, {str(label): grade}).probabilities[:, bench.place(str(label))]
-            found.append(pd.DataFrame({"row": rows, "label": label, "wanted": grade, "obtained": p}))
-    table = pd.concat(found, ignore_index=True)
-    table["ecg"] = table.groupby(["label", "wanted"]).cumcount()
-    wide = table.pivot_table(index=["label", "ecg"], columns="wanted", values="obtained")
+            found.append(pd.DataFrame({"ecg": range(len(p)), "label": label, "wanted": grade, "obtained": p}))
+    wide = pd.concat(found).pivot_table(index=["label", "ecg"], columns="wanted", values="obtained")
     wanted = np.broadcast_to(wide.columns.to_numpy(np.float64), wide.shape)
-    return table.drop(columns="ecg"), follows(wanted, wide.to_numpy())
+    return follows(wanted, wide.to_numpy())
 
 
-def realism(answers: Answers, bench: Bench, asked: pd.DataFrame, real: ECGDataset, *, n_boot: int = 1000,
-            seed: int = 0) -> dict[str, float]:
+def realism(answers: Answers, bench: Bench, asked: pd.DataFrame, real: ECGDataset, *,
+            n_boot: int = 1000) -> dict[str, float]:
     """Compare valid answers of both directions with real ECGs of other patients.
 
     Returns
@@ -207,20 +167,18 @@ def realism(answers: Answers, bench: Bench, asked: pd.DataFrame, real: ECGDatase
         `auc`, `auc_low`, `auc_high` of fresh discriminators (0.5: none can tell); `frechet` and `neighbours`, the
         distances in the embedding over those of two halves of the real ECGs (1: as real ones); `n`, answers.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     valid = rng.permutation(np.flatnonzero(answers.outcome == "valid"))[:LOOKED_AT]
     if len(valid) < 12:
-        return {"auc": np.nan, "auc_low": np.nan, "auc_high": np.nan, "frechet": np.nan, "neighbours": np.nan,
-                "n": len(valid)}
+        return dict.fromkeys(("auc", "auc_low", "auc_high", "frechet", "neighbours"), np.nan) | {"n": len(valid)}
     beside = real.subset(np.sort(rng.permutation(len(real))[:LOOKED_AT]))
     fakes = answers.signals[valid]
     theirs = beside.records["patient_id"].to_numpy()
     mine = bench.data.records["patient_id"].to_numpy()[asked["row"].to_numpy()[valid]]
-    told = fresh_discriminator(beside.signals, fakes, theirs, mine, fs=bench.data.fs, seed=seed)
+    told = fresh_discriminator(beside.signals, fakes, theirs, mine, fs=bench.data.fs, seed=0)
     whose = np.concatenate([theirs, mine]).astype(str)
-    found: Bootstrap = bootstrap(auroc, told.fake[:, None], told.score[:, None], whose, n_boot=n_boot, seed=seed)
-    low, high = found.interval()
-    far = embedding_distances(bench.embedder.embed(beside.signals), bench.embedder.embed(fakes), theirs, seed=seed)
+    low, high = bootstrap(auroc, told.fake[:, None], told.score[:, None], whose, n_boot=n_boot).interval()
+    far = embedding_distances(bench.embedder.embed(beside.signals), bench.embedder.embed(fakes), theirs, seed=0)
     ratio = (far.loc["made"] / far.loc["real"]).astype(float).to_dict()
     return {"auc": told.auc, "auc_low": float(low[0]), "auc_high": float(high[0]), "frechet": ratio["frechet"],
             "neighbours": ratio["neighbours"], "n": len(valid)}
@@ -228,17 +186,15 @@ def realism(answers: Answers, bench: Bench, asked: pd.DataFrame, real: ECGDatase
 
 def printed_sets(sets: pd.DataFrame) -> pd.DataFrame:
     """For print: each explainer's `realism` in a row, and `spearman` of `graded` where every grade was asked for."""
-    told = sets.rename(columns={"auc": "estimate", "auc_low": "low", "auc_high": "high"})
-    told["n"] = told["n"].where(told["estimate"].notna(), 0)  # too few to tell
     numbers = sets.reindex(columns=["frechet", "neighbours", "spearman"]).astype(float)
     numbers = numbers.map("{:.2f}".format).replace("nan", "–")
-    return pd.DataFrame({"fresh discriminator, AUROC": [printed_value(row) for _, row in told.iterrows()],
+    return pd.DataFrame({"fresh discriminator, AUROC": with_ends(sets, "auc", unknown="–"),
                          "Fréchet distance": numbers["frechet"], "distance to neighbours": numbers["neighbours"],
-                         "follows the wish": numbers["spearman"], "answers": sets["n"].astype(int)},
-                        index=sets.index).rename_axis("explainer")
+                         "follows the wish": numbers["spearman"], "answers": sets["n"].astype(int)}
+                        ).rename_axis("explainer")
 
 
-def effects(explainer: Explainer, bench: Bench, *, n_boot: int = 1000, seed: int = 0) -> pd.DataFrame:
+def effects(explainer: Explainer, bench: Bench, *, n_boot: int = 1000) -> pd.DataFrame:
     """How far an explainer moves the measurements that define a disease, when it is asked to take the disease away.
 
     All ECGs that meet a defining rule are asked about, whatever the classifier says of them; where no valid answer
@@ -247,8 +203,8 @@ def effects(explainer: Explainer, bench: Bench, *, n_boot: int = 1000, seed: int
     Returns
     -------
     DataFrame, indexed by label
-        `estimate` with `low` and `high`: mean movement of the deciding rule's margin towards healthy, in steps
-        (`ecgkit.physiology.rules.STEPS`: 0.1 mV, 20 ms, ...); `n` ECGs, and the share of them `answered`.
+        `STATISTICS` of the movement of the deciding rule's margin towards healthy, in steps
+        (`ecgkit.physiology.rules.STEPS`: 0.1 mV, 20 ms, ...), and the share of ECGs `answered`.
     """
     rows, all_rows = {}, np.arange(len(bench.data))
     age, sex = bench.who(all_rows, "age"), bench.who(all_rows, "sex")
@@ -260,49 +216,9 @@ def effects(explainer: Explainer, bench: Bench, *, n_boot: int = 1000, seed: int
         after = measure(found.signals, bench.data.fs)
         moved = rule_oracle(bench.measured_of(met), after, label, age[met], sex[met]).movement
         patients = bench.data.records["patient_id"].to_numpy()[met]
-        rows[label] = with_interval(np.where(found.valid, moved, 0.0), patients, n_boot=n_boot, seed=seed) \
-            | {"answered": float(found.valid.mean())}
+        rows[label] = with_interval(np.where(found.valid, moved, 0.0), patients, n_boot=n_boot)
+        rows[label]["answered"] = float(found.valid.mean())
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("label")
-
-
-#: Baselines by the names that a notebook is given.
-BASELINES = {
-    "neighbour": "nearest unlike neighbour", "wachter": "Wachter", "wachter-smooth": "Wachter, smooth",
-    "vae": "VAE latent ascent",
-}
-
-
-def baselines(names: Sequence[str], classifier: Classifier, train: ECGDataset, *, epochs: int = 10, seed: int = 0,
-              checkpoints: str | Path | None = None) -> dict[str, Explainer]:
-    """Baseline explainers of a classifier, by their printed names.
-
-    Parameters
-    ----------
-    names : sequence of str
-        Keys of `BASELINES`.
-    classifier : Classifier
-    train : ECGDataset
-        Training folds: neighbours are found and the autoencoder is trained there.
-    epochs : int
-        Of the autoencoder.
-    seed, checkpoints
-        As in `LatentAscent.fit`.
-    """
-    names_of, fs = classifier.label_names, classifier.fs
-    made: dict[str, Explainer] = {}
-    for name in names:
-        if name == "neighbour":
-            made[BASELINES[name]] = NearestUnlikeNeighbour(classifier, background=train.signals,
-                                                           label_names=names_of)
-        elif name in ("wachter", "wachter-smooth"):
-            made[BASELINES[name]] = Wachter(classifier, fs=fs, smooth=name != "wachter", label_names=names_of)
-        elif name == "vae":
-            schedule = Schedule(epochs=epochs, batch_size=32, learning_rate=3e-3, weight_decay=1e-4)
-            ascent = LatentAscent(classifier, fs=fs, label_names=names_of, schedule=schedule)
-            made[BASELINES[name]] = ascent.fit(train, seed=seed, checkpoints=checkpoints)
-        else:
-            raise EcgkitError(f"no baseline {name!r}; choose from {', '.join(BASELINES)}")
-    return made
 
 
 def attack_like(answers: Answers, bench: Bench, asked: pd.DataFrame, classifier: Classifier) -> Answers:
@@ -327,20 +243,19 @@ def agreement(first: Answers, second: Answers, bench: Bench, asked: pd.DataFrame
     """
     both = (first.outcome == "valid") & (second.outcome == "valid")
     if not both.any():
-        return pd.DataFrame(columns=["estimate", "low", "high", "n"])
+        return pd.DataFrame(columns=list(STATISTICS))
     before = bench.data.batch(asked["row"].to_numpy()[both])
     cells = player_cells(segments(delineate(before, bench.data.fs), bench.data.sig_len))
     alike = consistency(first.signals[both] - before, second.signals[both] - before, cells, bench.data.fs)
     patients = bench.data.records["patient_id"].to_numpy()[asked["row"].to_numpy()[both]]
-    names = {column: ", ".join(column) for column in alike.columns}
-    return pd.DataFrame({names[column]: with_interval(alike[column], patients, n_boot=n_boot) for column in names}).T
+    return pd.DataFrame({", ".join(column): with_interval(alike[column], patients, n_boot=n_boot)
+                         for column in alike.columns}).T
 
 
 def shortcut_table(explainer: CounterfactualGAN, data: ECGDataset, label: str, *, n_boot: int = 1000) -> pd.DataFrame:
     """Does the explainer of a network that learnt an artefact reveal it.
 
-    ECGs without the label get the artefact and are asked about without the label; and ECGs without it, as they are,
-    are asked about with the label.
+    ECGs without the label are asked about without it after they got the artefact, and with it as they are.
 
     Returns
     -------
@@ -367,6 +282,117 @@ def shortcut_table(explainer: CounterfactualGAN, data: ECGDataset, label: str, *
 
 def printed_shortcut(table: pd.DataFrame) -> pd.DataFrame:
     """`shortcut_table` for print."""
-    after = [f"{row['after']:.0f} ({row['low']:.0f}–{row['high']:.0f})" for _, row in table.iterrows()]
     return pd.DataFrame({"ECGs": table["n"], "answered": table["answered"].astype(float).round(2),
-                         "before, µV": table["before"].astype(float).round(), "after, µV": after}, index=table.index)
+                         "before, µV": table["before"].astype(float).round(),
+                         "after, µV": with_ends(table, "after", digits=0)})
+
+
+#: Name of the counterfactual's own edit among the maps.
+EDIT = "counterfactual"
+
+
+class Mapped(NamedTuple):
+    """ECGs of a bench from which one label was taken away, and every map of why they have it.
+
+    `maps` are the edit, attributions and maps that ask no model; they, the ECGs and the counterfactuals in mV are
+    `(n, 12, sig_len)`.
+    """
+
+    label: str
+    rows: NDArray[np.intp]
+    x: NDArray[np.float32]
+    after: NDArray[np.float32]
+    maps: dict[str, NDArray[np.floating]]
+
+
+def map_answers(bench: Bench, asked: pd.DataFrame, answers: Answers, train: ECGDataset, methods: Sequence[str], *,
+                n_each: int = 8) -> list[Mapped]:
+    """Map the ECGs of valid answers, of each label at most `n_each`, by several methods of attribution."""
+    background, fs = normal_background(train), bench.data.fs
+    found = []
+    for label in bench.labels:
+        if not ((asked["label"] == label) & (asked["wanted"] == AWAY)).any():
+            continue
+        places = chosen(answers, asked, label, AWAY)[:n_each]
+        rows = asked["row"].to_numpy()[places]
+        x, after = bench.data.batch(rows), answers.signals[places]
+        waves = delineate(x, fs)
+        maps: dict[str, NDArray[np.floating]] = {EDIT: after - x}
+        maps |= {method: attribute(bench.classifier, x, bench.place(label), method=method, background=background,
+                                   waves=waves, fs=fs) for method in methods}
+        found.append(Mapped(label, rows, x, after, maps | reference_maps(x, waves)))
+    return found
+
+
+def quac_curves(bench: Bench, mapped: Sequence[Mapped]) -> dict[str, ExchangeCurve]:
+    """QuAC curves of all maps: the same counterfactuals' values go in, what each map holds for important first."""
+    parts: dict[str, list[ExchangeCurve]] = {}
+    for one in mapped:
+        for name, each in one.maps.items():
+            parts.setdefault(name, []).append(
+                quac(bench.classifier, one.x, one.after, each, bench.place(one.label), bench.data.fs))
+    return {name: ExchangeCurve(np.concatenate([c.share for c in curves]), np.concatenate([c.logits for c in curves]))
+            for name, curves in parts.items()}
+
+
+def localised(bench: Bench, mapped: Sequence[Mapped], *, n_boot: int = 1000) -> pd.DataFrame:
+    """Whether maps lie where the truth is, all being told how large the true mask is: `STATISTICS` by `map`, `metric`.
+
+    Empty where the bench has no truth.
+    """
+    if not bench.truth:
+        return pd.DataFrame(columns=list(STATISTICS))
+    masks = [localisation.true_mask(bench.truth.mask(one.rows, one.label)) for one in mapped]
+    patients = bench.data.records["patient_id"].to_numpy()[np.concatenate([one.rows for one in mapped])]
+    rows = {}
+    for name in mapped[0].maps:
+        for metric, score in LOCALISED.items():
+            values = [score(one.maps[name], mask) for one, mask in zip(mapped, masks, strict=True)]
+            rows[name, metric] = with_interval(np.concatenate(values), patients, n_boot=n_boot)
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(["map", "metric"])
+
+
+def printed_localised(table: pd.DataFrame) -> pd.DataFrame:
+    """`localised` for print: a row for each map, a column for each metric."""
+    words = with_ends(table, unknown="–")
+    return pd.DataFrame({metric: words.xs(metric, level="metric") for metric in LOCALISED})
+
+
+def words(data: ECGDataset, table: pd.DataFrame, sets: pd.DataFrame, effects: pd.DataFrame, planted: pd.DataFrame,
+          quac_scores: pd.Series[float]) -> dict[str, str]:
+    """What the prose of the page says, from its tables; but for `n`, how many questions there were."""
+    def share(value: float) -> str:
+        return "–" if np.isnan(value) else f"{100 * value:.0f} %"
+
+    def reached(metric: str, name: str = "GAN") -> str:
+        return share(float(table["estimate"].to_dict().get((metric, name), np.nan)))
+
+    controls = effects[effects.index.isin(["shuffled", "random"], level="network")]
+    nothing = ((controls["low"] <= 0) & (controls["high"] >= 0)).groupby(level="network", sort=False)
+    artefact = "not in this run"
+    if "artefact away" in planted.index:
+        away = planted.loc["artefact away"].to_dict()
+        artefact = (f"{away['before']:.0f} µV of hum in {away['n']:.0f} ECGs that the network fell for, "
+                    f"{away['after']:.0f} µV in the answers, {share(away['answered'])} of them valid")
+    asking = sorted(set(quac_scores.index) - {EDIT, *MODEL_FREE})
+    best = [EDIT, *(str(quac_scores[group].idxmax()) for group in (asking, list(MODEL_FREE)) if group)]
+    return {"planted": artefact, "data": data.name, "valid": reached("valid: reached, plausible"),
+            "transfer": reached("followed by unseen networks"),
+            "attack": reached("followed by unseen networks", ADVERSARIAL),
+            "rule": reached("disease away: defining rule no longer met"),
+            "unrelated": reached("unrelated measurements kept"), "auc": f"{sets['auc']['GAN']:.2f}",
+            "quac": "How soon the network turns, what matters most being replaced first (1 is at once): " + ", ".join(
+                f"{quac_scores[name]:.2f} by the order of {name}" for name in best),
+            "threads": str(torch.get_num_threads()),
+            "controls": "; ".join(f"{part.sum()} of {part.size} effects on the {kind} network cover 0"
+                                  for kind, part in nothing) or "not in this run"}
+
+
+def save(folder: Path, data: ECGDataset, run: Run, explainer: CounterfactualGAN, asked: pd.DataFrame,
+         examined: pd.DataFrame, shown: pd.DataFrame) -> None:
+    """Write the summary, and a run's explainer with what the battery found of it: this is the file to pass on."""
+    write_summary(folder, data, valid=float(examined["valid"].mean()))
+    card = model_card(run.folder / "explainer.safetensors")
+    explainer.save(folder / "explainer.safetensors", card | {
+        "battery": shown.head(8)[["GAN", "PGD"]].rename(columns={"PGD": "an attack of the same norm"}).to_dict(),
+        "battery_data": f"{len(asked)} questions about {data.name}"})

@@ -1,4 +1,4 @@
-"""The classifiers of a study of explainers: what is explained, its twins, unseen judges, and three controls."""
+"""Page 09, counterfactuals: what is explained, its twins, unseen judges and controls, and the edits of a cohort."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,17 +14,21 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from ecgkit import __version__
 from ecgkit.datasets.base import ECGDataset
+from ecgkit.datasets.describe import write_summary
 from ecgkit.errors import EcgkitError
-from ecgkit.evaluation import resample_patients
+from ecgkit.evaluation import means
 from ecgkit.explain.attribution.players import BEFORE, beat_aligned
 from ecgkit.explain.battery.examine import Answers, Bench
+from ecgkit.explain.battery.reach import validity_table
 from ecgkit.explain.counterfactual.gan import CounterfactualGAN
 from ecgkit.explain.counterfactual.training import GANSettings, Weights
-from ecgkit.explain.report.changes import in_words
+from ecgkit.explain.report.changes import ask_sweep, in_words
+from ecgkit.explain.report.slider import slider_html
 from ecgkit.explain.results import probability
 from ecgkit.leads import LEADS
-from ecgkit.models.weights import load_classifier
+from ecgkit.models.weights import load_classifier, save_classifier
 from ecgkit.models.windowed import Classifier
 from ecgkit.physiology import delineate, measure
 from ecgkit.training.supervised import SupervisedSettings, new_classifier, train_classifier
@@ -32,15 +36,7 @@ from ecgkit.training.supervised import SupervisedSettings, new_classifier, train
 
 @dataclass(frozen=True)
 class Run:
-    """The folder of one run and what it says about itself.
-
-    Parameters
-    ----------
-    folder : path
-        With `about.json`, `classifier.safetensors` and `explainer.safetensors`.
-    about : dict
-        `kind` (`ecgkit.study.counterfactuals.KINDS`), `method`, `fingerprint` of the ECGs, and more.
-    """
+    """The folder of one run, as `save` wrote it, and its `about.json`: `kind`, `method`, `fingerprint` and more."""
 
     folder: Path
     about: dict[str, Any]
@@ -55,13 +51,7 @@ class Run:
 
 
 def runs_in(folder: str | Path, data: ECGDataset) -> dict[str, Run]:
-    """The runs that explain networks of these very ECGs and labels.
-
-    Parameters
-    ----------
-    folder : path
-        With the results of the only run, or a subfolder for each.
-    data : ECGDataset
+    """The runs that explain networks of these very ECGs and labels, in a folder or a subfolder for each.
 
     Returns
     -------
@@ -83,6 +73,12 @@ def runs_in(folder: str | Path, data: ECGDataset) -> dict[str, Run]:
         raise EcgkitError(f"{folder}: no run of kind trained and method gan explains {data.name}; there is {others}. "
                           "Run 09_counterfactuals with the same source, data, n_patients, task and fs")
     return dict(sorted(found.items(), key=lambda item: item[0] != "trained"))
+
+
+def classifiers_in(folder: str | Path, data: ECGDataset, kinds: Sequence[str]) -> dict[str, Classifier]:
+    """The networks of these kinds that `runs_in` has, by kind."""
+    runs = runs_in(folder, data)
+    return {kind: runs[kind].classifier() for kind in kinds if kind in runs}
 
 
 #: What may be explained, and what it is.
@@ -115,16 +111,14 @@ def train_explained(kind: str, data: ECGDataset, *, settings: SupervisedSettings
         A key of `KINDS`.
     data : ECGDataset
         With folds; fold 9 is watched, fold 10 is not touched.
-    settings : SupervisedSettings
-        The same for all.
+    settings, checkpoints, device
+        Of `ecgkit.training.train_classifier`, the same for all.
     twins : sequence of str
         Encoder of each other network that is trained on the same ECGs.
     label : str
         Whose ECGs bear the artefact, for "shortcut".
     shipped : str
         Name or file of a trained classifier to explain instead of training one.
-    checkpoints, device
-        As of `ecgkit.training.train_classifier`.
 
     Returns
     -------
@@ -168,10 +162,7 @@ def for_encoder(encoder: str, settings: SupervisedSettings) -> SupervisedSetting
 
 def train_judges(data: ECGDataset, encoders: Sequence[str], *, settings: SupervisedSettings,
                  checkpoints: str | Path | None = None, device: str = "cpu") -> dict[str, Classifier]:
-    """Train classifiers that no explainer ever sees, by name: each encoder with a seed of its own.
-
-    An encoder that is named twice is trained twice.
-    """
+    """Train classifiers that no explainer ever sees, by name; an encoder that is named twice is trained twice."""
     judges = {}
     for k, encoder in enumerate(encoders):
         mine = for_encoder(encoder, settings)
@@ -197,13 +188,7 @@ def hum_size(signals: NDArray[np.float32], fs: float) -> NDArray[np.float64]:
 
 
 def hummed(data: ECGDataset, label: str, seed: int = 0) -> ECGDataset:
-    """The same ECGs; those with the label bear the artefact.
-
-    Raises
-    ------
-    EcgkitError
-        For an unknown label.
-    """
+    """The same ECGs; those with the label bear the artefact. An unknown label raises EcgkitError."""
     if label not in data.label_names:
         raise EcgkitError(f"no label {label!r} to plant the shortcut in; there are {', '.join(data.label_names)}")
     has = data.labels[:, data.label_names.index(label)].astype(bool)
@@ -240,16 +225,11 @@ METHODS = {
 
 
 def settings_of(method: str, steps: int) -> GANSettings:
-    """Settings of a generator.
+    """Settings of a generator; an unknown method raises EcgkitError.
 
     "cyclegan" draws the ECG anew, bends no time, is asked for the two ends only, and is paid for the classifier's
     answer, for deceiving the discriminator and for the way back; nothing keeps its edits small or other labels as they
     are, and it persuades one network only.
-
-    Raises
-    ------
-    EcgkitError
-        For an unknown method.
     """
     if method not in METHODS:
         raise EcgkitError(f"no method {method!r}; choose from {', '.join(METHODS)}")
@@ -261,19 +241,8 @@ def settings_of(method: str, steps: int) -> GANSettings:
                        weights=bare, generator={"residual": False, "warp_ms": 0.0})
 
 
-@dataclass(frozen=True)
-class MeanEdit:
-    """The mean edit of a cohort, laid on the R peak.
-
-    Parameters
-    ----------
-    mean, low, high : ndarray, shape (12, samples)
-        mV, with the 95 % interval over patients.
-    milliseconds : ndarray, shape (samples,)
-        From the R peak.
-    n : int
-        ECGs.
-    """
+class MeanEdit(NamedTuple):
+    """The mean edit of `n` ECGs in mV with its 95 % interval over patients, `(12, samples)`, by ms from the R peak."""
 
     mean: NDArray[np.float64]
     low: NDArray[np.float64]
@@ -285,10 +254,7 @@ class MeanEdit:
 def chosen(answers: Answers, asked: pd.DataFrame, label: str, wanted: float) -> NDArray[np.intp]:
     """Places of the valid answers to one question, `(n,)`; of all attempts, where none is valid.
 
-    Raises
-    ------
-    EcgkitError
-        Where nothing was asked so.
+    What was not asked raises EcgkitError.
     """
     asked_so = (asked["label"] == label) & (asked["wanted"] == wanted)
     if not asked_so.any():
@@ -306,9 +272,8 @@ def mean_edit(answers: Answers, bench: Bench, asked: pd.DataFrame, label: str, w
     beats = beat_aligned(answers.signals[places] - before, delineate(before, fs), fs)
     known = np.isfinite(beats).all(axis=(1, 2))
     beats, rows = beats[known], rows[known]
-    flat = beats.reshape(len(beats), -1)
-    drawn = np.concatenate([(weights / weights.sum(axis=0)).T @ flat for weights in resample_patients(
-        bench.data.records["patient_id"].to_numpy()[rows], n_boot=n_boot, seed=seed, n=len(rows))])
+    patients = bench.data.records["patient_id"].to_numpy()[rows]
+    drawn = means(beats.reshape(len(beats), -1), patients, n_boot=n_boot, seed=seed).samples
     low, high = np.quantile(drawn, [0.025, 0.975], axis=0).reshape(2, *beats.shape[1:])
     ms = 1000 * np.arange(beats.shape[-1]) / fs - BEFORE
     return MeanEdit(beats.mean(axis=0), low, high, ms, len(rows))
@@ -328,8 +293,6 @@ def pictures(answers: Answers, bench: Bench, asked: pd.DataFrame, questions: Map
 
     Parameters
     ----------
-    answers, bench, asked
-        As in `mean_edit`.
     questions : mapping
         Wanted probability by label.
     repeatability : mapping
@@ -358,3 +321,47 @@ def shown_questions(answers: Answers, asked: pd.DataFrame) -> dict[str, float]:
     """Of each label, the question with more valid answers, the disease away where both have as many; by label."""
     valid = asked.assign(valid=answers.outcome == "valid").groupby(["label", "wanted"], sort=False)["valid"].sum()
     return {str(label): float(valid.loc[label].sort_index().idxmax()) for label in asked["label"].unique()}
+
+
+def slider(explainer: CounterfactualGAN, answers: Answers, bench: Bench, asked: pd.DataFrame, label: str, wanted: float,
+           repeatability: Mapping[str, float], *, name: str) -> str:
+    """A page that asks a typical answer's ECG for every probability of a label; `name` is what the ECGs are."""
+    row = int(asked["row"].iloc[typical(answers, bench, asked, label, wanted)])
+    swept = ask_sweep(explainer, bench.classifier, bench.data.batch([row])[0], label,
+                      label_names=bench.data.label_names, fs=bench.data.fs)
+    return slider_html(swept, title=f"{label} · record {bench.data.records['record'].iloc[row]} · {name}",
+                       repeatability=repeatability)
+
+
+def outcomes_table(answers: Answers, asked: pd.DataFrame) -> pd.DataFrame:
+    """What became of the answers, for each question."""
+    table = validity_table(answers.outcome, asked["label"] + " to " + asked["wanted"].astype(str))
+    return table.assign(n=table["n"].astype(int)).round(2)
+
+
+def save(folder: Path, data: ECGDataset, explainer: CounterfactualGAN, classifier: Classifier, answers: Answers,
+         asked: pd.DataFrame, *, seed: int, **run: Any) -> None:
+    """Write what `runs_in` finds: explainer and classifier with their cards, and what the run says of itself."""
+    last = explainer.history.iloc[-1]
+    steps = {name: run.pop(name) for name in ("shortcut", "steps")}
+    about = run | {"data": data.name, "minutes": float(last["minutes"]), "n_train": len(data.train),
+                   "fingerprint": data.fingerprint(), "labels": list(data.label_names), **steps,
+                   "collapsed": explainer.collapsed, "correlation": float(last["correlation"])}
+    (folder / "about.json").write_text(json.dumps(about, indent=1))
+    card = about | {"ecgkit": __version__, "licence": "MIT", "seed": seed,
+                    "valid": outcomes_table(answers, asked).round(3).to_dict("index"),
+                    "intended_use": "research and teaching; not a medical device, not for decisions about patients",
+                    "limits": "explains one classifier; tested on one source of ECGs; no cardiologist has reviewed it"}
+    explainer.save(folder / "explainer.safetensors", card)
+    save_classifier(classifier, folder / "classifier.safetensors", about)
+    write_summary(folder, data, valid=float(np.mean(answers.outcome == "valid")))
+
+
+def words(kind: str, data: ECGDataset, explainer: CounterfactualGAN, answers: Answers,
+          examined: pd.DataFrame) -> dict[str, str]:
+    """What the prose of the page says."""
+    return {"what": KINDS[kind], "data": data.name, "n_asked": f"{len(examined):,}", "ms": f"{answers.ms.mean():.0f}",
+            "valid": f"{100 * np.mean(answers.outcome == 'valid'):.0f} %",
+            "minutes": f"{explainer.history['minutes'].iloc[-1]:.0f}",
+            "changed": f"{100 * examined['changed'].mean():.0f} %", "size": f"{examined['size'].mean():.0f}",
+            "collapsed": explainer.collapsed or "answers follow the wishes"}

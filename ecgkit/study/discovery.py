@@ -1,10 +1,12 @@
-"""The study of style coordinates: what each does in other beats, whether cardiology names it, and age and sex."""
+"""Page 11, discovery: what style coordinates do in other beats, whether cardiology names them, and age and sex."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,13 +18,17 @@ from sklearn.preprocessing import StandardScaler
 
 from ecgkit.datasets.base import ECGDataset
 from ecgkit.errors import EcgkitError
-from ecgkit.evaluation import Bootstrap, auroc, bootstrap, resample_patients
+from ecgkit.evaluation import Bootstrap, auroc, bootstrap, paired_difference, resample_patients, with_ends
 from ecgkit.evaluation.checks import ratio
 from ecgkit.explain.style.attfind import Move, mean_of
 from ecgkit.explain.style.beats import NAMED, said, style_beats, telling
 from ecgkit.explain.style.explainer import Discovery, StyleExplainer, moves_of
+from ecgkit.explain.style.training import LEAST_VARIETY, StyleSettings
+from ecgkit.models import load_classifier
+from ecgkit.models.windowed import Classifier
 from ecgkit.physiology import delineate, load_rules, median_beats
 from ecgkit.physiology.defining import DEFINITIONS
+from ecgkit.study.counterfactuals import classifiers_in
 
 #: Kinds of coordinates of a label, the nearest to cardiology first.
 DEFINING, FURTHER, CANDIDATE, SILENT = "defining sign", "further sign", "candidate", "no measurement moves"
@@ -50,10 +56,7 @@ _PROMINENT = "prominent_r_{lead}"
 
 
 def signs_of(rules: Sequence[str]) -> set[str]:
-    """Measurements of `NAMED` that are signs in some rules; conditions for using a rule are left out.
-
-    The conditions are: a narrow QRS, a V1 that is not as in left bundle branch block, a prominent R.
-    """
+    """Measurements of `NAMED` that are signs in some rules; conditions for using a rule are left out."""
     table = load_rules()
     found: set[str] = set()
     for row in table[table["rule"].isin(rules)].itertuples():
@@ -74,19 +77,10 @@ def further_signs(label: str) -> set[str]:
 
 
 def graded(effects: pd.DataFrame, label: str) -> dict[str, str]:
-    """Say whether a coordinate's name holds a sign of a label.
+    """Say whether a coordinate's name holds a sign of a label, from its effects (`StyleExplainer.names`).
 
-    Parameters
-    ----------
-    effects : DataFrame, indexed by measurement
-        Of one coordinate, from `StyleExplainer.names`.
-    label : str
-
-    Returns
-    -------
-    dict
-        `kind`: the first of `KINDS` that fits what is in the name; `sign`: of the label's signs that move surely and
-        by more than repeatability, the one that moves most, in words, whether the name holds it or not; "" for none.
+    `kind` is the first of `KINDS` that fits what is in the name; `sign`, of the label's signs that move surely and by
+    more than repeatability, the one that moves most, in words, whether the name holds it or not; "" for none.
     """
     own, further = defining_signs(label), further_signs(label)
     named = set(effects.index[effects["telling"]])
@@ -114,15 +108,7 @@ _FEWEST_OPEN = 5
 
 @dataclass(frozen=True)
 class BeatSet:
-    """One beat of each ECG, and whose it is.
-
-    Parameters
-    ----------
-    beats : ndarray of float32, shape (n, 12, period)
-        Of `ecgkit.explain.style.beats`.
-    data : ECGDataset
-        The ECGs that they come from, ECG for ECG.
-    """
+    """One beat of each ECG of `data`, `(n, 12, period)` as of `ecgkit.explain.style.beats`."""
 
     beats: NDArray[np.float32]
     data: ECGDataset
@@ -137,14 +123,7 @@ class BeatSet:
 
 
 def beat_set(data: ECGDataset, n_most: int = 0) -> BeatSet:
-    """The median beats of ECGs; ECGs without a usable beat are left out.
-
-    Parameters
-    ----------
-    data : ECGDataset
-    n_most : int
-        Take so many ECGs at most, evenly spaced over the set; 0 takes all.
-    """
+    """The median beats of ECGs, of `n_most` at most, evenly spaced; ECGs without a usable beat are left out."""
     if 0 < n_most < len(data):
         data = data.subset(np.linspace(0, len(data) - 1, n_most).round().astype(int))
     signals = data.signals
@@ -152,21 +131,41 @@ def beat_set(data: ECGDataset, n_most: int = 0) -> BeatSet:
     return BeatSet(found.signals, data.subset(found.rows))
 
 
+def networks(folder: str | Path, data: ECGDataset, shipped: str = "") -> dict[str, Classifier]:
+    """The trained network of 09_counterfactuals, or a shipped one, and that of random weights, by kind."""
+    found = classifiers_in(folder, data, ("trained", "random"))
+    return found | ({"trained": load_classifier(shipped)} if shipped else {})
+
+
+def fitted(classifiers: Mapping[str, Classifier], train: BeatSet, *, steps: int, widths: Sequence[int],
+           least_variety: float, checkpoints: Path) -> dict[str, StyleExplainer]:
+    """A style explainer of each classifier, by its kind."""
+    settings = StyleSettings(steps=steps, averaging=min(0.995, 1 - 10 / steps), least_variety=least_variety,
+                             generator={"widths": tuple(widths)})
+    return {kind: StyleExplainer(model, label_names=model.label_names, fs=train.data.fs, settings=settings).fit(
+        train.beats, checkpoints=checkpoints) for kind, model in classifiers.items()}
+
+
+def readings(explainer: StyleExplainer, classifier: Classifier, test: BeatSet) -> dict[str, Array]:
+    """The classifier's probabilities `(n, n_labels)` of the whole ECGs, of one beat, and of that beat drawn again."""
+    return {"whole ECG": classifier.predict(test.data.signals), "one beat": explainer.probabilities(test.beats),
+            "one beat, drawn again": explainer.probabilities(explainer.redrawn(test.beats))}
+
+
+def compared_to_whole(read: Mapping[str, Array], test: BeatSet, label_names: Sequence[str], *,
+                      n_boot: int = 1000) -> dict[str, pd.DataFrame]:
+    """`paired_difference` of the AUROC of every further reading and of the first."""
+    truth = test.data.labels[:, [test.data.label_names.index(name) for name in label_names]]
+    whole, *others = read
+    return {name: paired_difference(truth, read[name], read[whole], test.patients, label_names=label_names,
+                                    n_boot=n_boot) for name in others}
+
+
 def discover(explainer: StyleExplainer, search: BeatSet, test: BeatSet, label: str, *, n_top: int = 10,
              n_search: int = 60, seed: int = 0) -> Discovery:
-    """`StyleExplainer.explain`: coordinates that raise a label, sought in `n_search` beats that do not have it.
+    """Coordinates that raise a label, sought in `n_search` beats of `search` without it, named and tried in `test`.
 
-    Parameters
-    ----------
-    explainer : StyleExplainer
-        Trained.
-    search, test : BeatSet
-        Where coordinates are sought, and where they are named and tried.
-
-    Raises
-    ------
-    EcgkitError
-        Where the classifier gives the label to nearly all beats, or no coordinate is stable.
+    Where the classifier gives the label to nearly all beats, or no coordinate is stable, EcgkitError is raised.
     """
     place = explainer.label_names.index(label)
     open_beats, tried = (np.flatnonzero(explainer.probabilities(each.beats)[:, place] < 0.5)
@@ -179,6 +178,21 @@ def discover(explainer: StyleExplainer, search: BeatSet, test: BeatSet, label: s
                              patients=test.patients, seed=seed)
 
 
+def discover_all(explainers: Mapping[str, StyleExplainer], search: BeatSet, test: BeatSet, labels: Sequence[str],
+                 **options: Any) -> tuple[dict[tuple[str, str], Discovery], list[str]]:
+    """`discover` each label of each kind of network: what was found, by kind and label, and why others were not."""
+    found, silent = {}, []
+    for kind, explainer in explainers.items():
+        for label in labels:
+            try:
+                found[kind, label] = discover(explainer, search, test, label, **options)
+            except EcgkitError as why:
+                silent.append(f"{label} ({kind}): {why}")
+    if not any(kind == "trained" for kind, _ in found):
+        raise EcgkitError("no label could be explained: " + "; ".join(silent))
+    return found, silent
+
+
 def coordinate_table(explainer: StyleExplainer, found: Discovery, test: BeatSet, *, n_boot: int = 1000,
                      seed: int = 0) -> pd.DataFrame:
     """The coordinates of a label with their effects in beats that they were not sought in.
@@ -186,7 +200,7 @@ def coordinate_table(explainer: StyleExplainer, found: Discovery, test: BeatSet,
     Returns
     -------
     DataFrame, indexed by `rank` from 1
-        `label`, `coordinate`, `end`, `place`, `name`, `kind` and `sign` (`coordinate_signs.graded`), `search_effect`
+        `label`, `coordinate`, `end`, `place`, `name`, `kind` and `sign` (`graded`), `search_effect`
         (in the beats where it was sought), and in those test beats that the label could be raised in: `n`,
         `agreement` (share in which the logit rises), `effect` (mean change of the logit), `effect_low`, `effect_high`.
     """
@@ -202,12 +216,7 @@ def coordinate_table(explainer: StyleExplainer, found: Discovery, test: BeatSet,
 
 def carried_table(explainer: StyleExplainer, found: Discovery, table: pd.DataFrame, test: BeatSet, *,
                   n_boot: int = 1000, seed: int = 0) -> pd.DataFrame:
-    """How much of the effect each kind of coordinate carries.
-
-    Parameters
-    ----------
-    table : DataFrame
-        Of `coordinate_table`.
+    """How much of the effect each kind of coordinate of a `coordinate_table` carries.
 
     Returns
     -------
@@ -234,17 +243,13 @@ def age_sex_table(explainer: StyleExplainer, moves: Sequence[Move], test: BeatSe
                   seed: int = 0) -> pd.DataFrame:
     """Rank correlation of coordinates with age and sex, plain and with the labels held.
 
-    Parameters
-    ----------
-    moves : sequence of Move
-        A correlation is positive where older patients, or women, stand nearer to the end of the move.
-
     Returns
     -------
     DataFrame, indexed by `coordinate` and `end`, each once
-        `n`, then for `age` and `sex` (1 female) the correlation with its ends `_low` and `_high`; the same with
-        `_held` before these ends: of what is left of the ranks when a linear function of the labels is taken off. The
-        ranks stand through the resamples, as the labels' share does. nan where a side never varies.
+        `n`, then for `age` and `sex` (1 female) the correlation with its ends `_low` and `_high`, positive where older
+        patients, or women, stand nearer to the end of the move; the same with `_held` before these ends: of what is
+        left of the ranks when a linear function of the labels is taken off. The ranks stand through the resamples, as
+        the labels' share does. nan where a side never varies.
     """
     who = test.data.records[["age", "sex"]].astype(np.float64)
     known = who.notna().all(axis=1).to_numpy()
@@ -267,9 +272,7 @@ def age_sex_table(explainer: StyleExplainer, moves: Sequence[Move], test: BeatSe
 
 def age_sex_read(explainer: StyleExplainer, train: BeatSet, test: BeatSet, *, n_boot: int = 1000,
                  seed: int = 0) -> pd.DataFrame:
-    """How well age and sex are read from the style code, and from the classifier's answers alone.
-
-    A ridge regression and a logistic regression learn from the training beats.
+    """How well regressions read age and sex from the style code, and from the classifier's answers alone.
 
     Returns
     -------
@@ -330,3 +333,68 @@ def _with_ends(name: str, found: Bootstrap) -> dict[str, float]:
 def _logits(explainer: StyleExplainer, beats: BeatSet) -> Array:
     p = explainer.probabilities(beats.beats).clip(1e-6, 1 - 1e-6)
     return np.log(p / (1 - p))
+
+
+def between(table: pd.DataFrame, name: str, *, digits: int = 2, sign: str = "") -> pd.Series[str]:
+    """A column with its interval for print: `−0.53 (−0.60 to −0.48)`."""
+    return with_ends(table, name, digits=digits, sign=sign, to=" to ").str.replace("-", "−", regex=False)
+
+
+def percent(share: float) -> str:
+    """A share for print."""
+    return f"{100 * share:.0f} %"
+
+
+def holding_signs(coordinates: pd.DataFrame, first: int | None = None) -> pd.Series[float]:
+    """Share of the (first) coordinates of each classifier's labels whose name holds a sign of the label."""
+    kinds = coordinates.groupby(["classifier", "label"], sort=False)["kind"]
+    return kinds.agg(lambda kind: kind.head(first or len(kind)).isin([DEFINING, FURTHER]).mean())
+
+
+def words(compared: Mapping[str, pd.DataFrame], mine: pd.DataFrame, flipped: pd.DataFrame, carried: pd.DataFrame,
+          whom: pd.DataFrame, n_top: int) -> dict[str, str]:
+    """What the prose of the page says of the trained network, from `compared_to_whole` and the tables of it alone."""
+    beat, drawn = (table.loc[["macro"]] for table in compared.values())
+    difference = [between(table, "difference", digits=3, sign="+").iloc[0] for table in (beat, drawn)]
+    three = flipped.xs(min(3, n_top), level="moves")
+    named = ", ".join(f"{percent(row.flipped)} ({label})" for label, row in three.iterrows())
+    n_open = (mine["kind"] == CANDIDATE).groupby("label", sort=False).sum()
+    share = carried["share"].reindex(pd.MultiIndex.from_product([n_open.index, [CANDIDATE]])).fillna(0).droplevel(1)
+    shares = ", ".join(f"{percent(value)} ({label})" for label, value in share.items())
+    read = "Too few patients with a known age and sex for a reading of either"
+    if whom["age"].notna()["style code"]:
+        age, sex = (between(whom, name)["style code"] for name in ("age", "sex"))
+        read = (f"The style code tells age (correlation {age}) and sex (AUROC {sex}); the classifier's answers alone "
+                f"tell {whom['age']['answers']:.2f} and {whom['sex']['answers']:.2f}")
+    return {
+        "kept": f"One beat without its rhythm keeps a macro AUROC of {beat['a'].iloc[0]:.3f} of "
+                f"{beat['b'].iloc[0]:.3f} (difference {difference[0]}); drawn again by the generator it is "
+                f"{drawn['a'].iloc[0]:.3f} ({difference[1]})",
+        "flip": f"The first {min(3, n_top)} coordinates of each label together flip the network's answer in {named} of "
+                f"test beats; as many random ones flip {percent(three['random'].max())} at most",
+        "candidates": f"Of the {len(mine)} coordinates of all labels, {n_open.sum()} have a name without any sign of "
+                      f"their label; they carry {shares} of the change of the logit. {(mine['kind'] == SILENT).sum()} "
+                      "more move no measurement enough to have a name",
+        "read": read}
+
+
+def control_words(coordinates: pd.DataFrame, history: pd.DataFrame) -> dict[str, str]:
+    """What the prose says of the network of random weights, and of the variety of what the generators draw."""
+    control, holds = "This run has no network of random weights to compare with", holding_signs(coordinates)
+    if "random" in holds.index:
+        shares = holds.groupby("classifier").mean()
+        control = (f"A network of random weights has signs in {percent(shares['random'])} of its coordinates' names, "
+                   f"the trained one in {percent(shares['trained'])}")
+        if shares["random"] > 0.5 * shares["trained"]:
+            control += "; so a sign in a name is weak evidence that a network uses it"
+    variety = history["variety"].groupby("classifier").last()
+    ends = "it ends at " + " and ".join(f"{value:.2f} ({kind})" for kind, value in variety.items())
+    if variety.min() < LEAST_VARIETY:
+        ends += ". **That is a collapse, and nothing on this page can be believed; train longer**"
+    return {"control": control, "variety": ends}
+
+
+def held_words(who: pd.DataFrame) -> str:
+    """How many coordinates of an `age_sex_table` go with age, and with sex, the labels held."""
+    age, sex = (int(((who[f"{name}_held_low"] > 0) | (who[f"{name}_held_high"] < 0)).sum()) for name in ("age", "sex"))
+    return f"{age} go with age and {sex} with sex"

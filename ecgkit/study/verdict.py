@@ -1,20 +1,19 @@
-"""The verdict: what the battery found on every source, beside what was aimed at."""
+"""Page 12, the verdict: what the battery found on every source, beside what was aimed at."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from ecgkit.errors import EcgkitError
-from ecgkit.study.battery import ADVERSARIAL, METRICS, best_of, in_words, printed_value
-from ecgkit.study.battery_maps import EDIT
+from ecgkit.evaluation import with_ends
+from ecgkit.study.battery import ADVERSARIAL, EDIT, METRICS, best_of, in_words
 
 #: The explainer that the aims are about, as the battery calls it.
 MAIN = "GAN"
@@ -23,32 +22,25 @@ _NO_AIM, _NOTHING = "reported", "–"
 
 @dataclass(frozen=True)
 class BatteryRun:
-    """Tables of one run of the battery's notebook.
-
-    Parameters
-    ----------
-    summary : dict
-        What the run says of itself: `data`, `n_ecgs`, `fingerprint`.
-    simulated : bool
-        Whether there is a truth.
-    battery, sets, located, consistency, effects, planted : DataFrame
-        `battery_table`, `battery_sets.realism` by explainer, `battery_maps.localised`, `battery_study.agreement`,
-        `battery_sets.effects` by network and label, `battery_study.shortcut_table`.
-    """
+    """What one run of the battery's notebook says of itself, and its tables by the names of their files."""
 
     summary: dict[str, Any]
-    simulated: bool
-    battery: pd.DataFrame
-    sets: pd.DataFrame
-    located: pd.DataFrame
-    consistency: pd.DataFrame
-    effects: pd.DataFrame
-    planted: pd.DataFrame
+    tables: Mapping[str, pd.DataFrame]
 
     @property
     def data(self) -> str:
         """What the ECGs are."""
         return str(self.summary["data"])
+
+    @property
+    def simulated(self) -> bool:
+        """Whether there is a truth."""
+        return len(self.tables["located"]) > 0
+
+    @property
+    def ranks(self) -> pd.Series[float]:
+        """Relevance rank of each map, where there is a truth."""
+        return self.tables["located"]["estimate"].xs("relevance rank", level="metric")
 
 
 def battery_runs(folder: str | Path) -> list[BatteryRun]:
@@ -68,22 +60,16 @@ def battery_runs(folder: str | Path) -> list[BatteryRun]:
 
 
 def _read(folder: Path) -> BatteryRun:
-    def table(name: str, index: list[int]) -> pd.DataFrame:
-        return pd.read_csv(folder / f"{name}.csv", index_col=index)
-
-    located = table("located", [0, 1])
-    return BatteryRun(json.loads((folder / "summary.json").read_text(encoding="utf-8")), len(located) > 0,
-                      table("battery", [0, 1]), table("sets", [0]), located, table("consistency", [0]),
-                      table("effects", [0, 1]), table("shortcut", [0]))
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    levels = {"battery": 2, "sets": 1, "located": 2, "consistency": 1, "effects": 2, "shortcut": 1}
+    return BatteryRun(summary, {name: pd.read_csv(folder / f"{name}.csv", index_col=list(range(n)))
+                                for name, n in levels.items()})
 
 
 def maps_beside_truth(folder: str | Path) -> pd.DataFrame:
-    """How well each attribution's maps lie where the truth is, for print; empty where only recorded ECGs were mapped.
+    """How well each attribution's maps lie where the truth is, for print, from (a folder of) results of 08_attribution.
 
-    Parameters
-    ----------
-    folder : path
-        Results of 08_attribution, or a folder of such.
+    Empty where only recorded ECGs were mapped.
     """
     for path in sorted([*Path(folder).glob("truth.csv"), *Path(folder).glob("*/truth.csv")]):
         table = pd.read_csv(path, dtype=str)
@@ -92,18 +78,8 @@ def maps_beside_truth(folder: str | Path) -> pd.DataFrame:
     return pd.DataFrame()
 
 
-@dataclass(frozen=True)
-class Aim:
-    """Something that was to be reached.
-
-    Parameters
-    ----------
-    what : str
-    simulated, recorded : str
-        What was aimed at, on either kind of ECGs.
-    found : callable
-        From a `BatteryRun` to what was measured, in words.
-    """
+class Aim(NamedTuple):
+    """What was to be reached on simulated and on recorded ECGs, and from a `BatteryRun` to what was, in words."""
 
     what: str
     simulated: str
@@ -111,64 +87,52 @@ class Aim:
     found: Callable[[BatteryRun], str]
 
 
-def _battery(metric: str, run: BatteryRun, explainer: str = MAIN, digits: int = 2) -> str:
-    return _row(run.battery, metric, explainer, digits)
+def _cell(metric: str, run: BatteryRun, explainer: str = MAIN, digits: int = 2) -> str:
+    """A metric of the battery's table."""
+    return _first(run.tables["battery"], (metric, explainer), digits=digits)
 
 
-def _row(table: pd.DataFrame, first: str, second: str, digits: int = 2) -> str:
-    rows = table[(table.index.get_level_values(0) == first) & (table.index.get_level_values(1) == second)]
-    return printed_value(rows.iloc[0], digits) if len(rows) else _NOTHING
+def _first(table: pd.DataFrame, *rows: tuple[str, ...] | str, name: str = "estimate", digits: int = 2) -> str:
+    """The value of a row, or else of the table's first one."""
+    found = table[table.index.isin(rows)] if rows else table
+    return with_ends(found, name, digits=digits, unknown=_NOTHING).iloc[0] if len(found) else _NOTHING
 
 
-def _sets(column: str, run: BatteryRun) -> str:
-    row = run.sets[run.sets.index == MAIN].iloc[0].to_dict()
-    ends = f" ({row['auc_low']:.2f}–{row['auc_high']:.2f})" if column == "auc" else ""
-    return f"{row[column]:.2f}{ends}" if np.isfinite(row[column]) else _NOTHING
-
-
-def _located(run: BatteryRun) -> str:
-    return _row(run.located, EDIT, "IoU")
-
-
-def _consistent(run: BatteryRun) -> str:
-    return printed_value(run.consistency.iloc[0]) if len(run.consistency) else _NOTHING
+def _followed(run: BatteryRun) -> str:
+    return f"{run.tables['sets']['spearman'][MAIN]:.2f}".replace("nan", _NOTHING)
 
 
 def _controls(run: BatteryRun) -> str:
     """How many of the controls' effects have an interval that covers 0."""
-    rows = run.effects[run.effects.index.get_level_values(0).isin(["shuffled", "random"])]
-    if not len(rows):
-        return _NOTHING
-    return f"{((rows['low'] <= 0) & (rows['high'] >= 0)).sum()} of {len(rows)}"
+    rows = run.tables["effects"]
+    rows = rows[rows.index.isin(["shuffled", "random"], level=0)]
+    return f"{((rows['low'] <= 0) & (rows['high'] >= 0)).sum()} of {len(rows)}" if len(rows) else _NOTHING
 
 
 def _revealed(run: BatteryRun) -> str:
     """A planted artefact's amplitude in the ECGs, and in the answers of its network's explainer."""
-    if "artefact away" not in run.planted.index:
+    planted = run.tables["shortcut"]
+    if "artefact away" not in planted.index:
         return _NOTHING
-    row = run.planted.loc["artefact away"].to_dict()
-    return f"{row['before']:.0f} → {row['after']:.0f} µV"
+    return "{before:.0f} → {after:.0f} µV".format(**planted.loc["artefact away"])
 
 
 AIMS = (
-    Aim("target reached", "≥ 0.98", "≥ 0.95", partial(_battery, "target reached")),
-    Aim("reached and not withheld", _NO_AIM, _NO_AIM,
-        partial(_battery, "valid: reached, plausible")),
-    Aim("followed by unseen networks", "≥ 0.95", "≥ 0.85", partial(_battery, "followed by unseen networks")),
-    Aim("the same of the attack", _NO_AIM, "≤ 0.3", partial(_battery, "followed by unseen networks",
-                                                             explainer=ADVERSARIAL)),
-    Aim("defining rule no longer met", "≥ 0.95", "≥ 0.80",
-        partial(_battery, "disease away: defining rule no longer met")),
-    Aim("unrelated measurements kept", "≥ 0.95", "≥ 0.90", partial(_battery, "unrelated measurements kept")),
-    Aim("IoU of the edit with the truth", "≥ 0.6", _NOTHING, _located),
-    Aim("fresh discriminator, AUROC", "≤ 0.60", "≤ 0.65", partial(_sets, "auc")),
-    Aim("follows the wish (rank correlation)", "≥ 0.98", "≥ 0.95", partial(_sets, "spearman")),
-    Aim("share of the signal changed", "≪ 0.78", "≪ 0.78",
-        partial(_battery, "signal changed by over 20 µV")),
+    Aim("target reached", "≥ 0.98", "≥ 0.95", partial(_cell, "target reached")),
+    Aim("reached and not withheld", _NO_AIM, _NO_AIM, partial(_cell, "valid: reached, plausible")),
+    Aim("followed by unseen networks", "≥ 0.95", "≥ 0.85", partial(_cell, "followed by unseen networks")),
+    Aim("the same of the attack", _NO_AIM, "≤ 0.3",
+        partial(_cell, "followed by unseen networks", explainer=ADVERSARIAL)),
+    Aim("defining rule no longer met", "≥ 0.95", "≥ 0.80", partial(_cell, "disease away: defining rule no longer met")),
+    Aim("unrelated measurements kept", "≥ 0.95", "≥ 0.90", partial(_cell, "unrelated measurements kept")),
+    Aim("IoU of the edit with the truth", "≥ 0.6", _NOTHING, lambda run: _first(run.tables["located"], (EDIT, "IoU"))),
+    Aim("fresh discriminator, AUROC", "≤ 0.60", "≤ 0.65", lambda run: _first(run.tables["sets"], MAIN, name="auc")),
+    Aim("follows the wish (rank correlation)", "≥ 0.98", "≥ 0.95", _followed),
+    Aim("share of the signal changed", "≪ 0.78", "≪ 0.78", partial(_cell, "signal changed by over 20 µV")),
     Aim("effects on controls that cover 0", "all", "all", _controls),
     Aim("planted artefact, before and after", _NOTHING, "gone", _revealed),
-    Aim("agreement with a retrained network's", "≥ 0.8", "≥ 0.7", _consistent),
-    Aim("ms per ECG", "≤ 10", "≤ 10", partial(_battery, "ms per ECG", digits=0)),
+    Aim("agreement with a retrained network's", "≥ 0.8", "≥ 0.7", lambda run: _first(run.tables["consistency"])),
+    Aim("ms per ECG", "≤ 10", "≤ 10", partial(_cell, "ms per ECG", digits=0)),
 )
 
 
@@ -185,13 +149,11 @@ def winners_table(runs: Iterable[BatteryRun]) -> pd.DataFrame:
     """Which explainer is best at what, for print; a dash where the attack is, since the metric then says nothing."""
     columns = {}
     for run in runs:
-        best: dict[str, str] = {}
-        for metric in METRICS:
-            if metric.title not in run.battery.index.get_level_values(0):
-                continue
-            first = best_of(run.battery["estimate"].xs(metric.title, level="metric"), metric)
-            best[metric.title] = "– (the attack)" if ADVERSARIAL in first else in_words(first)
-        columns[run.data] = pd.Series(best)
+        estimates = run.tables["battery"]["estimate"]
+        best = {metric.title: best_of(estimates.xs(metric.title, level="metric"), metric) for metric in METRICS
+                if metric.title in estimates.index.get_level_values("metric")}
+        columns[run.data] = pd.Series({title: "– (the attack)" if ADVERSARIAL in first else in_words(first)
+                                       for title, first in best.items()})
     return pd.DataFrame(columns).fillna(_NOTHING).rename_axis("metric")
 
 
@@ -204,6 +166,19 @@ def headline(run: BatteryRun, metrics: Mapping[str, str]) -> dict[str, pd.DataFr
         From titles of the battery's metrics to shorter names.
     """
     named = {"estimate": "share", "low": "share_low", "high": "share_high"}
-    by_name = run.battery.reset_index("metric").groupby(level="explainer", sort=False)
+    by_name = run.tables["battery"].reset_index("metric").groupby(level="explainer", sort=False)
     return {str(name): rows.set_index("metric").reindex(list(metrics)).rename(
         index=dict(metrics), columns=named)[list(named.values())] for name, rows in by_name}
+
+
+def words(runs: Sequence[BatteryRun], aims: pd.DataFrame) -> dict[str, str]:
+    """What the prose of the page says, of the first run, and of the first with a truth."""
+    first, truth = aims[runs[0].data], "not in this run"
+    for run in [run for run in runs if run.simulated][:1]:
+        best = str(run.ranks.drop(EDIT).idxmax())
+        truth = (f"on {run.data} the edit has {run.ranks[EDIT]:.2f} of its most important samples inside it, and the "
+                 f"best of the other maps ({best}) {run.ranks[best]:.2f}")
+    named = {"transfer": "followed by unseen networks", "attack": "the same of the attack",
+             "rule": "defining rule no longer met", "unrelated": "unrelated measurements kept",
+             "auc": "fresh discriminator, AUROC"}
+    return {"data": runs[0].data, **{name: first[what] for name, what in named.items()}, "truth": truth}

@@ -17,6 +17,10 @@ ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 PROFILES = sorted((ROOT / "notebooks" / "profiles").glob("*.yaml"))
 
+#: Notebooks whose cells have still to become as thin as the others'.
+NOT_YET = {"01_cohort", "02_supervised", "03_pretraining", "04_label_efficiency", "05_rare_and_fair", "06_ablations",
+           "07_measurements"}
+
 pytestmark = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
@@ -71,11 +75,37 @@ def test_no_figure_or_table_has_the_name_of_another(path: Path) -> None:
     assert not set(own) & set(elsewhere)
 
 
+def tree(cell: Any) -> ast.Module:
+    return ast.parse("\n".join("pass" if line.startswith("%") else line for line in cell.source.splitlines()))
+
+
+def is_module(name: str) -> bool:
+    place = ROOT / name.replace(".", "/")
+    return place.is_dir() or place.with_suffix(".py").is_file()
+
+
+def modules(node: ast.AST) -> set[str]:
+    """What an import statement names, as far as it is a module of the package."""
+    if isinstance(node, ast.Import):
+        names = [alias.name for alias in node.names]
+    elif isinstance(node, ast.ImportFrom):
+        inside = [f"{node.module}.{alias.name}" for alias in node.names]
+        names = [name if is_module(name) else str(node.module) for name in inside]
+    else:
+        return set()
+    return {name for name in names if name.split(".")[0] == "ecgkit"}
+
+
+def test_it_takes_what_it_needs_from_few_modules(path: Path) -> None:
+    named = set[str]().union(*(modules(node) for cell in cells(path) for node in ast.walk(tree(cell))))
+    assert len(named) <= 4 or path.stem in NOT_YET, sorted(named)
+
+
 def test_cells_are_thin(path: Path) -> None:
     for cell in cells(path):
-        assert len(cell.source.splitlines()) <= 25, cell.id
-        source = "\n".join("pass" if line.startswith("%") else line for line in cell.source.splitlines())
-        defined = [node.name for node in ast.walk(ast.parse(source))
+        hidden = any(tag.startswith(("hide-", "remove-")) for tag in cell.metadata.get("tags", []))
+        assert len(cell.source.splitlines()) <= (25 if path.stem in NOT_YET else 12 if hidden else 20), cell.id
+        defined = [node.name for node in ast.walk(tree(cell))
                    if isinstance(node, ast.FunctionDef | ast.ClassDef) and (node.end_lineno or 0) - node.lineno > 4]
         assert not defined, f"{cell.id}: {defined} belong in the library"
 

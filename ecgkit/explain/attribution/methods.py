@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import TqdmWarning
 
+from ecgkit.datasets.base import ECGDataset
 from ecgkit.errors import EcgkitError
 from ecgkit.explain.attribution.gradcam import GuidedBackprop, class_activation
-from ecgkit.explain.attribution.players import N_PLAYERS, REST, player_mask, segments
+from ecgkit.explain.attribution.players import N_PLAYERS, QRS, REST, player_mask, segments
 from ecgkit.explain.attribution.replacements import normal_beats, normal_template
 from ecgkit.explain.results import classify
 from ecgkit.leads import N_LEADS
@@ -368,3 +369,30 @@ def _drawing(seed: int, x: NDArray[np.float32], model: nn.Module) -> Iterator[No
             yield
         finally:
             np.random.set_state(before)  # noqa: NPY002
+
+
+#: Maps that ignore the classifier, and what they are.
+MODEL_FREE = {"|x|": "how far a sample is from its lead's median", "|dx/dt|": "how steep the lead is there",
+              "QRS template": "1 within QRS, in all leads", "random": "noise"}
+
+
+def reference_maps(x: NDArray[np.float32], waves: Waves, *, seed: int = 0) -> dict[str, NDArray[np.float32]]:
+    """Maps of ECGs `(n, 12, sig_len)` in mV that ignore the model (`MODEL_FREE`), by name.
+
+    How far each sample is from its lead's median, in mV; how steep the lead is there, in mV/s by central differences;
+    1 within QRS in all leads; and independent normal numbers of either sign.
+    """
+    inside = segments(waves, x.shape[2]) == QRS
+    maps = {"|x|": np.abs(x - np.median(x, axis=-1, keepdims=True)),
+            "|dx/dt|": np.abs(np.gradient(x, 1 / waves.fs, axis=-1)),
+            "QRS template": np.repeat(inside[:, None], N_LEADS, axis=1),
+            "random": np.random.default_rng(seed).standard_normal(x.shape, dtype=np.float32)}
+    return {name: each.astype(np.float32) for name, each in maps.items()}
+
+
+def normal_background(train: ECGDataset, n: int = 64, seed: int = 0) -> NDArray[np.float32]:
+    """At most `n` ECGs `(n, 12, sig_len)` that are normal and nothing else, drawn at random."""
+    if "NORM" not in train.label_names:
+        raise EcgkitError(f"{train.name} has no label NORM, which the background is drawn from")
+    normal = train.labels[:, train.label_names.index("NORM")].astype(bool) & (train.labels.sum(axis=1) == 1)
+    return train.batch(np.random.default_rng(seed).permutation(np.flatnonzero(normal))[:n])

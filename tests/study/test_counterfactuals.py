@@ -1,7 +1,8 @@
-"""The classifiers of a study: seeds that never meet, controls that are what they say, and the planted artefact."""
+"""Page 09: seeds that never meet, controls that are what they say, runs that are found, and edits that are shown."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,21 +12,28 @@ import pandas as pd
 import pytest
 import torch
 
+import ecgkit
 from ecgkit.datasets import ECGDataset, from_arrays
 from ecgkit.errors import EcgkitError
+from ecgkit.explain.battery.examine import Answers
 from ecgkit.explain.results import classify
 from ecgkit.leads import LEADS, limb_residual
-from ecgkit.models import Classifier, save_classifier
+from ecgkit.models import Classifier, build_encoder, save_classifier
 from ecgkit.study import counterfactuals as panel
 from ecgkit.study.counterfactuals import (
     HUM_LEAD,
     HUM_MV,
     JUDGE_SEED,
     KINDS,
+    METHODS,
+    chosen,
     hum,
     hum_size,
     hummed,
+    runs_in,
     seen_in_training,
+    settings_of,
+    shown_questions,
     train_explained,
     train_judges,
     untrained,
@@ -178,3 +186,85 @@ def test_unknown_kinds_and_labels_are_refused_in_one_line() -> None:
         train_explained("nosuch", dataset(), settings=TINY)
     with pytest.raises(EcgkitError, match="no label 'MI' to plant the shortcut in; there are A, B"):
         train_explained("shortcut", dataset(), settings=replace(TINY), label="MI")
+
+
+def test_every_method_has_settings_of_its_own_length() -> None:
+    found = {name: settings_of(name, 123) for name in METHODS}
+    assert {each.steps for each in found.values()} == {123}
+    assert len({str(each) for each in found.values()}) == len(METHODS)
+
+
+def test_the_cycle_gan_is_paid_for_the_way_back_and_not_for_small_edits() -> None:
+    bare = settings_of("cyclegan", 10)
+    assert not bare.graded
+    assert bare.generator == {"residual": False, "warp_ms": 0.0}
+    paid = {name for name, weight in vars(bare.weights).items() if weight}
+    assert paid == {"reach", "adversarial", "cycle"}
+
+
+def test_an_unknown_method_is_one_line() -> None:
+    with pytest.raises(EcgkitError, match="no method 'vae'; choose from gan, cyclegan"):
+        settings_of("vae", 10)
+
+
+DATA = ecgkit.load("synthetic", n_patients=12, seconds=4.0)
+
+
+def network(seed: int) -> Classifier:
+    torch.manual_seed(seed)
+    encoder = build_encoder("xresnet1d18", widths=(8, 8, 8, 8))
+    return Classifier(encoder, DATA.label_names, fs=100.0, crop_len=250).eval()
+
+
+def write_run(folder: Path, model: Classifier, data: ecgkit.ECGDataset = DATA, **about: str) -> None:
+    folder.mkdir()
+    save_classifier(model, folder / "classifier.safetensors", {})
+    (folder / "about.json").write_text(json.dumps({"method": "gan", "data": data.name,
+                                                   "fingerprint": data.fingerprint(), **about}))
+
+
+def test_runs_are_found_by_what_they_are_and_what_they_explain(tmp_path: Path) -> None:
+    other = ecgkit.load("synthetic", n_patients=13, seconds=4.0)
+    write_run(tmp_path / "a", network(1), kind="random")
+    write_run(tmp_path / "b", network(0), kind="trained")
+    write_run(tmp_path / "c", network(2), other, kind="trained")
+    write_run(tmp_path / "d", network(3), kind="trained", method="cyclegan")
+    found = runs_in(tmp_path, DATA)
+    assert list(found) == ["trained", "random", "cyclegan"]
+    np.testing.assert_allclose(classify(found["trained"].classifier(), DATA.signals[:2]),
+                               classify(network(0), DATA.signals[:2]))
+    assert runs_in(tmp_path, other)["trained"].folder.name == "c"
+    assert list(runs_in(tmp_path / "b", DATA)) == ["trained"]
+
+
+def test_no_trained_run_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(EcgkitError, match="no run of kind trained .* there is nothing. Run 09_counterfactuals"):
+        runs_in(tmp_path, DATA)
+    write_run(tmp_path / "a", network(1), kind="random")
+    with pytest.raises(EcgkitError, match=f"explains {DATA.name}; there is {DATA.name}"):
+        runs_in(tmp_path, DATA)
+
+
+ASKED = pd.DataFrame({"row": range(6), "label": list("AAAABB"), "wanted": [0.05, 0.05, 0.95, 0.95, 0.05, 0.95]})
+
+
+def answers(*outcome: str) -> Answers:
+    n = len(outcome)
+    return Answers(np.zeros((n, 12, 10), np.float32), np.zeros((n, 2)), np.array(outcome), np.ones(n))
+
+
+def test_valid_answers_are_chosen_and_all_attempts_where_none_is() -> None:
+    found = answers("valid", "failed", "failed", "abstained", "valid", "failed")
+    assert chosen(found, ASKED, "A", 0.05).tolist() == [0]
+    assert chosen(found, ASKED, "A", 0.95).tolist() == [2, 3]
+
+
+def test_what_nobody_asked_is_one_line() -> None:
+    with pytest.raises(EcgkitError, match="nobody asked for A at 0.5"):
+        chosen(answers(*["valid"] * 6), ASKED, "A", 0.5)
+
+
+def test_the_question_with_more_answers_is_shown_and_the_disease_away_where_both_have_as_many() -> None:
+    found = shown_questions(answers("failed", *["valid"] * 5), ASKED)
+    assert found == {"A": 0.95, "B": 0.05}
+    assert shown_questions(answers(*["failed"] * 6), ASKED) == {"A": 0.05, "B": 0.05}

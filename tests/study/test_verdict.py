@@ -9,8 +9,7 @@ import pandas as pd
 import pytest
 
 from ecgkit.errors import EcgkitError
-from ecgkit.study.battery import METRICS
-from ecgkit.study.battery_maps import EDIT
+from ecgkit.study.battery import EDIT, METRICS
 from ecgkit.study.verdict import AIMS, aims_table, battery_runs, headline, maps_beside_truth, winners_table
 
 STATS = ["estimate", "low", "high", "n"]
