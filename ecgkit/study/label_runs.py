@@ -7,7 +7,7 @@ import os
 import shutil
 import time
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,8 +17,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ecgkit import __version__
 from ecgkit.datasets.base import ECGDataset
-from ecgkit.datasets.splits import FRACTIONS
+from ecgkit.datasets.subsets import FRACTIONS
 from ecgkit.errors import EcgkitError
 from ecgkit.evaluation import auroc, macro
 from ecgkit.models.windowed import Classifier, Embedder
@@ -26,7 +27,10 @@ from ecgkit.progress import track
 from ecgkit.training.checkpoint import run_file, weights_digest
 from ecgkit.training.finetune import FinetuneSettings, check_fits, finetune
 from ecgkit.training.measured import Filled, Forest, MeasuredFeatures, random_forest
+from ecgkit.training.methods import METHODS
+from ecgkit.training.pretrain import PretrainSettings, pretrain, simulated_settings, untrained
 from ecgkit.training.probe import HeadSettings, LinearProbe, MlpHead, Standard, frozen_head, linear_probe, prior_of
+from ecgkit.training.simulated import pretrain_on_simulator
 from ecgkit.training.supervised import SupervisedSettings, train_classifier
 
 #: What is trained on the labels, and what else it knows.
@@ -55,15 +59,11 @@ class StudySettings:
     ----------
     finetune : FinetuneSettings
         Of "fine-tuned"; its first stage is the "linear probe", whose strengths serve the "logistic regression" too.
-    head : HeadSettings
-        Of "frozen head".
-    scratch : SupervisedSettings
-        Of "scratch".
-    n_trees : int
-        Of "random forest".
+    head, scratch, n_trees
+        Of "frozen head", "scratch" and "random forest".
     least_steps : int
-        Optimiser steps that "scratch" is given where its epochs would make fewer, by more epochs: training lasts
-        ``max(least_steps, epochs x steps of an epoch)``, so that few labels do not mean a net that was hardly trained.
+        Optimiser steps that "scratch" is given where its epochs would make fewer, by more epochs, so that few labels
+        do not mean a net that was hardly trained.
     """
 
     finetune: FinetuneSettings = field(default_factory=FinetuneSettings)
@@ -92,14 +92,13 @@ class StudySettings:
 
 def label_study(data: ECGDataset, embedder: Embedder | MeasuredFeatures | None, *, mode: str, folder: str | Path,
                 fractions: Iterable[float] = FRACTIONS, seeds_low: int = 5, seeds_high: int = 3,
-                settings: StudySettings | None = None, taught: Classifier | None = None,
-                known: str | Path | None = None, progress: str = "label study", device: str = "cpu") -> pd.DataFrame:
+                settings: StudySettings | None = None, taught: Classifier | None = None, known: str | Path | None = None,
+                progress: str = "label study", device: str = "cpu") -> pd.DataFrame:
     """Train on fractions of the labels, and predict validation and test ECGs each time.
 
     Embeddings are standardised with the mean and spread of all training ECGs, which takes no label; nothing else is
-    learnt from ECGs outside of the subset, and no choice is made on validation or test labels. All predictions of a
-    row are written when it is done, so that a study that was killed goes on with the next row, and a study with more
-    seeds trains only those.
+    learnt from ECGs outside of the subset, and no choice is made on validation or test labels. Predictions of a row
+    are written when it is done, so that a study that was killed goes on, and more seeds train only those.
 
     Parameters
     ----------
@@ -116,33 +115,28 @@ def label_study(data: ECGDataset, embedder: Embedder | MeasuredFeatures | None, 
     fractions : iterable of float
         Shares of the training patients.
     seeds_low, seeds_high : int
-        Seeds at fractions up to 10 %, and above. A seed decides the subset (nested over fractions) and the training;
-        at 100 % the training alone.
+        Seeds at fractions up to 10 %, and above. A seed decides the subset (nested over fractions) and the training.
     settings : StudySettings, optional
     taught : Classifier, optional
         What the encoder was pretrained as, where that had names: if the data's labels are among them, its directions
         are the prior of the linear probe (`ecgkit.training.probe.prior_of`), and so of what begins there.
     known : path, optional
         Folder of another study, whose rows are taken over where they are the same.
-    progress : str
-        Shown beside the progress bar.
-    device : str
-        `cpu` or `cuda`, of fine-tuning and scratch.
+    progress, device : str
+        What stands beside the progress bar; `cpu` or `cuda`, of fine-tuning and scratch.
 
     Returns
     -------
     DataFrame, one row per fraction and seed
         `mode`, `fraction`, `seed`, `n_labels` (labelled ECGs), `n_patients` (theirs), `n_validation_labels` (spent on
-        choices: none), `auroc_validation` and `auroc_test` (macro), `seconds` (training and prediction, without the
-        embeddings that rows share), and `predictions`: a file in `folder`, whose arrays `validation` and `test`
-        `(n, n_labels)` float32, read with `numpy.load`, are the probabilities.
+        choices: none), `auroc_validation` and `auroc_test` (macro), `seconds` (of training and prediction, without the
+        embeddings that rows share), and `predictions`: a file in `folder`, for `read_predictions`.
 
     Raises
     ------
     EcgkitError
-        For an unknown mode, a fraction outside (0, 1], no seed, data without labels or with an empty fold, an encoder
-        where the mode asks for measurements or the other way round, data that do not fit it, or a damaged file of
-        predictions.
+        For wrong options, data without labels or with an empty fold, an encoder where the mode asks for measurements
+        or the other way round, data that do not fit it, or a damaged file of predictions.
     """
     fractions = sorted({float(fraction) for fraction in fractions})
     _check(data, embedder, mode, fractions, min(seeds_low, seeds_high))
@@ -191,8 +185,7 @@ class _Study:
         self.taught = taught if knows and mode not in ("scratch", *MEASURED) else None
         self.run = {"task": "label study", "mode": mode, "data": data.fingerprint(),
                     "held_out": [_digest(self.validation), _digest(self.test)], "train": _digest(self.train),
-                    "encoder": _identity(self.embedder), "settings": settings.of(mode),
-                    "taught": weights_digest(self.taught) if self.taught else None}
+                    "encoder": _identity(self.embedder), "settings": settings.of(mode), "taught": self.taught}
 
     def row(self, fraction: float, seed: int) -> dict[str, Any]:
         """Train one row, or find it trained."""
@@ -209,7 +202,7 @@ class _Study:
             start = time.perf_counter()
             validation, test = self._predict(few, seed)
             _write(file, validation, test, seconds=time.perf_counter() - start)
-        found = _read(file)
+        found = read_predictions(file, "remove the file to train this row anew")
         return {"mode": self.mode, "fraction": fraction, "seed": seed, "n_labels": len(few),
                 "n_patients": few.n_patients, "n_validation_labels": 0,
                 "auroc_validation": float(macro(auroc(self.validation.labels, found["validation"]))),
@@ -299,9 +292,78 @@ def _write(file: Path, validation: NDArray[np.float64], test: NDArray[np.float64
     os.replace(partial, file)
 
 
-def _read(file: Path) -> dict[str, NDArray[Any]]:
+def read_predictions(file: str | Path, advice: str = "run the variant again") -> dict[str, NDArray[Any]]:
+    """Probabilities for the `validation` and the `test` ECGs, `(n, n_labels)` each, of a row or of ``zero.npz``."""
     try:
         with np.load(file, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in ("validation", "test", "seconds")}
+            found = dict(arrays)
+            return {part: found[part] for part in ("validation", "test")} | found
     except (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError) as error:
-        raise EcgkitError(f"{file}: the predictions are damaged; remove the file to train this row anew") from error
+        raise EcgkitError(f"{file}: the predictions are damaged; {advice}") from error
+
+
+def label_studies(cohorts: Mapping[str, ECGDataset], embedder: Embedder | MeasuredFeatures | None, folder: Path, *,
+                  wanted: Iterable[tuple[str, str]], title: str = "", **options: Any) -> pd.DataFrame:
+    """Run a `label_study` for each wanted pair of a set of labels and a mode, and write ``study.csv`` in a folder."""
+    rows = []
+    for task, mode in wanted:
+        found = label_study(cohorts[task], embedder, mode=mode, folder=folder / "predictions" / task,
+                            progress=f"{title}{task}, {mode}", **options)
+        rows.append(found.assign(task=task, predictions=f"predictions/{task}/" + found["predictions"]))
+    study = pd.concat(rows, ignore_index=True)
+    study.to_csv(folder / "study.csv", index=False)
+    return study
+
+
+def printed_study(study: pd.DataFrame) -> pd.DataFrame:
+    """Scores of `label_studies` for print, as the mean over seeds."""
+    names = {"n_labels": "labelled ECGs", "auroc_validation": "fold 9", "auroc_test": "fold 10"}
+    shown = study.pivot_table(index=["task", "mode", "fraction"], values=list(names))[list(names)]
+    return shown.round({"n_labels": 0}).astype({"n_labels": int}).rename(columns=names).round(3)
+
+
+def encoder_of(method: str, unlabelled: ECGDataset | None, cohort: ECGDataset, settings: PretrainSettings, *,
+               seed: int, start: Embedder | None, checkpoints: Path,
+               device: str) -> tuple[Embedder, pd.DataFrame, Classifier | None]:
+    """Pretrain by a method of `ecgkit.training.METHODS`, or draw an untrained encoder at random.
+
+    Returns
+    -------
+    Embedder, DataFrame
+        As of `ecgkit.pretrain`; no history of random weights.
+    Classifier or None
+        What the encoder was taught to name, if it was (see `label_study`).
+    """
+    if method == "random":
+        return untrained(cohort.train, settings=settings, seed=seed), pd.DataFrame(), None
+    embedder, history = pretrain(unlabelled, method=method, settings=settings, seed=seed, start=start,
+                                 watch=cohort.validation, checkpoints=checkpoints, device=device)
+    taught = pretrain_on_simulator(simulated_settings(settings), seed=seed, checkpoints=checkpoints)[0] \
+        if method == "simulator" else None
+    return embedder, history, taught
+
+
+def about(method: str) -> str:
+    """What a method of pretraining does, in words."""
+    return METHODS[method].about if method in METHODS else "random weights, never trained"
+
+
+def card_of(told: Mapping[str, Any], unlabelled: ECGDataset, study: pd.DataFrame) -> dict[str, Any]:
+    """Model card of a pretrained encoder, from what the page tells of it."""
+    probes = study[(study["mode"] == "linear probe") & (study["task"] == "superclass")].groupby("fraction")
+    return {**told, "data": unlabelled.name if told["real"] else "simulated ECGs",
+            "fingerprint": unlabelled.fingerprint(),
+            "fold_9_probe": {str(f): round(v, 4) for f, v in probes["auroc_validation"].mean().items()},
+            "ecgkit": __version__, "licence": "MIT",
+            "intended_use": "research and teaching; not a medical device, not for decisions about patients",
+            "limits": "tested on one source of ECGs; other devices and populations were not tried"}
+
+
+def words(told: Mapping[str, Any], history: pd.DataFrame, n_features: int) -> dict[str, str]:
+    """Words of the page on pretraining, from what it tells of the encoder and the last row of its history."""
+    rank = float(history["effective_rank"].iloc[-1]) if len(history) else float("nan")
+    return {"pre_title": told["title"], "pre_about": told["about"],
+            "pre_n_unlabelled": f"{told['n_unlabelled']:,}" if told["real"] else "no recorded",
+            "pre_epochs": str(told["epochs"]), "pre_n_parameters": f"{told['n_parameters']:,}",
+            "pre_rank": f"{rank:.0f}", "pre_width": str(n_features),
+            "pre_collapse": "has collapsed" if rank < 2 else "has not collapsed"}

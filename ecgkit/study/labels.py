@@ -7,21 +7,21 @@ column `task`). One variant in one mode is an *arm* of the study, known by its p
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from ecgkit.datasets.base import ECGDataset
 from ecgkit.errors import EcgkitError
-from ecgkit.evaluation import Bootstrap, auroc, macro
+from ecgkit.evaluation import Bootstrap, auroc, macro, printed, score_table
 from ecgkit.progress import track
-from ecgkit.study.efficiency import Curve, label_curve
+from ecgkit.study.efficiency import Curve, efficiency_table, label_curve, labels_saved, printed_efficiency
+from ecgkit.study.label_runs import MEASURED, read_predictions
+from ecgkit.study.supervised import age_sex_control
 
 #: The variant whose supervised training from random weights others are compared with, and that arm's name.
 CONTROL, REFERENCE = "random", "supervised from scratch"
@@ -31,6 +31,7 @@ GROUPS = ("control", "full", "screened", "ablation")
 LEAST = 1e-3
 #: Arms are chosen on fold 9 by their mean over the fractions from here to there.
 FEW = (0.01, 0.1)
+NO_SIGNAL = "age and sex, all labels, no signal"
 
 
 def read_methods(folder: str | Path, **elsewhere: str | Path) -> pd.DataFrame:
@@ -77,12 +78,7 @@ def _method(file: Path) -> dict[str, object]:
 
 
 def read_runs(methods: pd.DataFrame) -> pd.DataFrame:
-    """Read every row of every variant's study.
-
-    Parameters
-    ----------
-    methods : DataFrame
-        Of `read_methods`.
+    """Read every row of the study of every variant of `read_methods`.
 
     Returns
     -------
@@ -112,32 +108,25 @@ def read_runs(methods: pd.DataFrame) -> pd.DataFrame:
     return runs
 
 
-def arms(runs: pd.DataFrame, few: tuple[float, float] = FEW) -> pd.DataFrame:
-    """List the arms of one task with what fold 9 says of them.
-
-    Parameters
-    ----------
-    runs : DataFrame
-        Rows of `read_runs`, of one task.
-    few : tuple of float
-        Lowest and highest fraction that count; each weighs the same, however many seeds it has.
+def arms(runs: pd.DataFrame) -> pd.DataFrame:
+    """List the arms of one task's rows with what fold 9 says of them.
 
     Returns
     -------
     DataFrame, indexed by arm
-        `variant`, `title`, `mode`, `group`, and `fold_9`: the mean validation AUROC over those of the fractions that
-        all arms of the group "full" have (`shared_fractions`), nan where an arm lacks one of them.
+        `variant`, `title`, `mode`, `group`, and `fold_9`: the mean validation AUROC over `shared_fractions`, each of
+        which weighs the same, however many seeds it has; nan where an arm lacks one of them.
     """
     table = runs.drop_duplicates("arm").set_index("arm")[["variant", "title", "mode", "group"]]
-    low = runs[runs["fraction"].isin(shared_fractions(runs, few))]
+    low = runs[runs["fraction"].isin(shared_fractions(runs))]
     by_fraction = low.pivot_table(index="arm", columns="fraction", values="auroc_validation", aggfunc="mean")
     return table.assign(fold_9=by_fraction.mean(axis=1, skipna=False).reindex(table.index))
 
 
-def shared_fractions(runs: pd.DataFrame, few: tuple[float, float] = FEW) -> list[float]:
-    """Fractions from `few[0]` to `few[1]` that all arms of the group "full" were run at."""
+def shared_fractions(runs: pd.DataFrame) -> list[float]:
+    """Fractions of `FEW` labels that all arms of the group "full" were run at."""
     full = runs[runs["group"] == "full"]
-    arms_at = full[full["fraction"].between(*few)].groupby("fraction")["arm"].nunique()
+    arms_at = full[full["fraction"].between(*FEW)].groupby("fraction")["arm"].nunique()
     return arms_at.index[arms_at == full["arm"].nunique()].astype(float).tolist()
 
 
@@ -147,9 +136,9 @@ def best(table: pd.DataFrame) -> str | None:
     return str(known.idxmax()) if len(known) else None
 
 
-def read_curves(runs: pd.DataFrame, data: ECGDataset, *, n_boot: int = 1000, seed: int = 0,
+def read_curves(runs: pd.DataFrame, data: ECGDataset, *, part: str = "test", n_boot: int = 1000, seed: int = 0,
                 resample_seeds: bool = False) -> dict[str, Curve]:
-    """Score all arms of one task on fold 10, on the same resamples of its patients.
+    """Score all arms of one task on fold 10, or on fold 9 as `part` "validation", on the same resamples of patients.
 
     Parameters
     ----------
@@ -165,17 +154,17 @@ def read_curves(runs: pd.DataFrame, data: ECGDataset, *, n_boot: int = 1000, see
     EcgkitError
         Where predictions are missing or damaged, or the cohort is not the one that they were made for.
     """
-    test = data.test
-    patients = test.records["patient_id"]
+    held_out = getattr(data, part)
+    patients = held_out.records["patient_id"]
     curves = {}
     for arm in track(list(dict.fromkeys(runs["arm"])), "scoring the arms", unit="arm"):
         rows = runs[runs["arm"] == arm].sort_values(["fraction", "seed"])
         groups = list(rows.groupby("fraction"))
         spent = {float(f): (of["n_labels"] + of["n_validation_labels"]).mean() for f, of in groups}
-        predicted = {float(f): [read_predictions(file)["test"] for file in of["predictions"]] for f, of in groups}
-        curve = label_curve(test.labels, predicted, spent, patients, n_boot=n_boot, seed=seed,
+        predicted = {float(f): [read_predictions(file)[part] for file in of["predictions"]] for f, of in groups}
+        curve = label_curve(held_out.labels, predicted, spent, patients, n_boot=n_boot, seed=seed,
                             resample_seeds=resample_seeds)
-        if not np.allclose(np.concatenate(curve.seeds), rows["auroc_test"], rtol=0, atol=1e-6, equal_nan=True):
+        if not np.allclose(np.concatenate(curve.seeds), rows[f"auroc_{part}"], rtol=0, atol=1e-6, equal_nan=True):
             raise EcgkitError(f"{data.name}: {arm!r} scores otherwise on it than its study.csv says; load the ECGs "
                               "as the pretraining notebook did")
         curves[arm] = curve
@@ -188,12 +177,10 @@ def together(runs: pd.DataFrame, pairs: Iterable[tuple[str, str]], data: ECGData
 
     Parameters
     ----------
-    runs : DataFrame
-        Rows of `read_runs`, of one task.
+    runs, data
+        As for `read_curves`.
     pairs : iterable of (arm, arm)
         Both trained on the same labels, and so of the same seeds.
-    data : ECGDataset
-        The cohort of that task.
     folder : path
         Where the joint predictions are kept.
 
@@ -219,15 +206,6 @@ def together(runs: pd.DataFrame, pairs: Iterable[tuple[str, str]], data: ECGData
                          "auroc_test": float(macro(auroc(data.test.labels, joint["test"]))),
                          "predictions": str(file)})
     return pd.DataFrame(rows, columns=runs.columns)
-
-
-def read_predictions(file: str | Path) -> dict[str, NDArray[np.float32]]:
-    """Probabilities for the `validation` and the `test` ECGs, `(n, n_labels)` each, of a row or of ``zero.npz``."""
-    try:
-        with np.load(file, allow_pickle=False) as arrays:
-            return {part: arrays[part] for part in ("validation", "test")}
-    except (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError) as error:
-        raise EcgkitError(f"{file}: no readable predictions; run the variant again") from error
 
 
 def reference_of(curves: Mapping[str, Curve]) -> str:
@@ -272,21 +250,7 @@ def difference(curve: Curve, other: Curve, pairs: Iterable[tuple[float, float]])
 
 def gains_table(curves: Mapping[str, Curve], pairs: Sequence[tuple[str, str]],
                 fractions: Sequence[float]) -> pd.DataFrame:
-    """Differences of pairs of arms in points, at each fraction and on average.
-
-    Parameters
-    ----------
-    curves : mapping of arm to `Curve`
-    pairs : sequence of (arm, arm to compare with)
-        Those that were not run are left out.
-    fractions : sequence of float
-        Columns, followed by their mean.
-
-    Returns
-    -------
-    DataFrame of str
-        Indexed by ``A − B``; one row "not measured" where no pair is left.
-    """
+    """Print differences of pairs of arms in points, at each fraction and on average; those not run are left out."""
     rows = {}
     for a, b in pairs:
         if a in curves and b in curves:
@@ -307,3 +271,87 @@ def or_note(table: pd.DataFrame) -> pd.DataFrame:
     first, *others = list(table.columns) or ["result"]
     note = {first: ["not measured"]} | {column: [""] for column in others}
     return pd.DataFrame(note, index=["–"]).rename_axis(str(table.index.name or "method"))
+
+
+def without_labels(methods: pd.DataFrame, data: ECGDataset, *, zero: bool, n_boot: int) -> pd.DataFrame:
+    """Print AUROC of what needs no label or no signal.
+
+    These are the names that a variant was taught on simulated ECGs (where `zero` says that they are those of `data`),
+    and age and sex alone (where they are known).
+    """
+    files = {f"{title}, no real label": Path(path) / "zero.npz"
+             for title, path in zip(methods["title"], methods["path"], strict=True)} if zero else {}
+    predicted = {name: read_predictions(file)["test"] for name, file in files.items() if file.is_file()}
+    if {"age", "sex"} <= set(data.records):
+        predicted[NO_SIGNAL] = age_sex_control(data.train, data.test)
+    test, patients = data.test, data.test.records["patient_id"]
+    table = pd.DataFrame({name: printed(score_table(test.labels, p, test.label_names, patients, n_boot=n_boot))["AUROC"]
+                          for name, p in predicted.items()}).T
+    return or_note(table[["macro", *test.label_names]] if len(table) else table)
+
+
+def printed_further(runs: pd.DataFrame, data: ECGDataset, *, n_boot: int) -> pd.DataFrame:
+    """Print the macro AUROC of every arm on another set of labels, at few fractions."""
+    curves = read_curves(runs, data, n_boot=n_boot)
+    each = printed_efficiency(efficiency_table(curves, reference_of(curves)))["macro AUROC"]
+    few = each[each.index.get_level_values("fraction").isin([0.01, 0.1, 1])]
+    wide = few.unstack("fraction").reindex(list(curves))  # noqa: PD010
+    return wide.rename(columns=lambda f: f"{100 * f:g} %").fillna("")
+
+
+def words(table: pd.DataFrame, curves: Mapping[str, Curve], both: Mapping[str, Curve], *, reference: str,
+          winner: str | None, joint: str | None, margin: float) -> dict[str, str]:
+    """Words of the page on what was found.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Of `arms`.
+    curves, both : mapping of arm to `Curve`
+        With test patients resampled, and with training seeds too.
+    reference : str
+        Of `reference_of`.
+    winner, joint : str or None
+        The arm of the group "full" and the two arms together that are best on fold 9.
+    margin : float
+        Loss of macro AUROC that counts as none.
+    """
+    scratch = reference == REFERENCE  # without it there is nothing to test
+    scores = printed_efficiency(efficiency_table(curves, reference))["macro AUROC"].to_dict()
+    shown = {"at": winner, "joint": joint, "scratch": REFERENCE} | {
+        mode.split()[-1]: next(iter(table.index[table["mode"] == mode]), None) for mode in MEASURED}
+    said = {"reference": reference, "margin": f"{100 * margin:g}"}
+    for percent in (1, 10, 100):
+        said |= {f"{key}_{percent}": told(scores.get((arm, percent / 100))) for key, arm in shown.items()}
+        gap = difference(curves[winner], curves[reference], [(percent / 100,) * 2]) if winner else None
+        said[f"gain_{percent}"] = told(gap)
+
+    def saved(arm: str | None, of: Mapping[str, Curve]) -> str:
+        known = arm and scratch and of[arm].has(0.1)
+        return told(labels_saved(of[arm], of[reference], 0.1) if arm and known else None)
+
+    for key, arm, nothing in (("winner", winner, "no method (none had the full protocol)"),
+                              ("joint", joint, "none of them (there was no measurement)")):
+        said[f"{key}_fold_9"] = f"{table['fold_9'][arm]:.3f}" if arm else "not measured"
+        said[key] = nothing if not arm else arm if key == "joint" else table["title"][arm]
+    answer = difference(both[winner], both[reference], [(0.1, 1)]) if winner and scratch else None
+    full = table[table["group"] == "full"]
+    return said | {
+        "winner_mode": table["mode"][winner] if winner else "no mode",
+        "saved": saved(winner, curves), "saved_seeds": saved(winner, both), "joint_saved": saved(joint, curves),
+        "best_probe": told(best(full[full["mode"] == "linear probe"])), "answer_difference": told(answer),
+        "answer": answer.no_loss(margin) if answer else "not measured"}
+
+
+def words_beside(methods: pd.DataFrame, runs: pd.DataFrame, control: str | None, gains: Mapping[str, str],
+                 without: pd.DataFrame) -> dict[str, str]:
+    """Words of the page on `utah` beside its `control`, by its `gains` in each mode, and on what needs no label."""
+    macros = {str(name): text for name, text in without["macro"].items()} if "macro" in without else {}
+    return {
+        "utah_probe": told(gains.get("linear probe")), "utah_tuned": told(gains.get("fine-tuned")),
+        "utah_n": f"{methods['n_unlabelled']['utah']:,.0f}" if "utah" in methods.index else "none: it was not run",
+        "utah_encoder": methods["encoder"].get("utah", "not run"),
+        "control_encoder": methods["encoder"][control] if control else "not run",
+        "chosen_at": ", ".join(f"{100 * f:g} %" for f in shared_fractions(runs)) or "none",
+        "zero": told(next((text for name, text in macros.items() if name.endswith("no real label")), None)),
+        "age_sex": told(macros.get(NO_SIGNAL))}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +18,8 @@ from sklearn.preprocessing import SplineTransformer
 from ecgkit.datasets.base import ECGDataset
 from ecgkit.errors import EcgkitError
 from ecgkit.models.windowed import Classifier
+from ecgkit.study.label_runs import MEASURED, label_study, read_predictions
+from ecgkit.training.measured import MeasuredFeatures
 from ecgkit.training.simulated import SimulatedSettings, pretrain_on_simulator
 from ecgkit.training.supervised import SupervisedSettings, train_classifier
 
@@ -42,17 +46,10 @@ def train_recipe(recipe: str, data: ECGDataset, *, finer: ECGDataset | None = No
         With folds; fold 9 is watched, fold 10 is not touched.
     finer : ECGDataset, optional
         The same ECGs with finer labels, for "statements".
-    settings : SupervisedSettings, optional
-        Of training on `data`.
-    simulated : SimulatedSettings, optional
-        Of pretraining on the simulator.
+    settings, simulated : optional
+        Of training on `data`, and of pretraining on the simulator.
     seed, checkpoints, device
-        As in `train_classifier`.
-
-    Returns
-    -------
-    Classifier, DataFrame
-        As of `train_classifier`.
+        As in `ecgkit.train_classifier`, and so is what is returned.
 
     Raises
     ------
@@ -78,22 +75,9 @@ def train_recipe(recipe: str, data: ECGDataset, *, finer: ECGDataset | None = No
 def age_sex_control(train: ECGDataset, test: ECGDataset) -> NDArray[np.float64]:
     """Predict each label from age and sex alone.
 
-    A logistic regression on a cubic spline of age with five knots, sex, and whether either is missing.
-
-    Parameters
-    ----------
-    train, test : ECGDataset
-        With the columns `age` (years) and `sex` (0 male, 1 female), and the same labels.
-
-    Returns
-    -------
-    ndarray, shape (len(test), n_labels)
-        Probabilities; the training prevalence where the training ECGs have only one class.
-
-    Raises
-    ------
-    EcgkitError
-        Where a column is missing.
+    A logistic regression on a cubic spline of age with five knots, sex, and whether either is missing. Records need the
+    columns `age` (years) and `sex` (0 male, 1 female). Returns probabilities `(len(test), n_labels)`; the training
+    prevalence where the training ECGs have only one class.
     """
     for data in (train, test):
         lacking = {"age", "sex"} - set(data.records)
@@ -107,6 +91,34 @@ def age_sex_control(train: ECGDataset, test: ECGDataset) -> NDArray[np.float64]:
         out[:, k] = LogisticRegression(max_iter=1000).fit(known, y).predict_proba(asked)[:, 1] if 0 < y.mean() < 1 \
             else y.mean()
     return out
+
+
+def controls(data: ECGDataset, measured: MeasuredFeatures, folder: Path, known: Path) -> dict[str, NDArray[Any]]:
+    """Probabilities for the test ECGs of what needs no network: classifiers of measurements, and of age and sex.
+
+    A forest is taken from the label study in `known`, if it is there: it takes long, and its ranking is the same on any
+    number of threads.
+    """
+    found: dict[str, NDArray[Any]] = {}
+    for mode in MEASURED:
+        row = label_study(data, measured, mode=mode, folder=folder, fractions=[1], seeds_high=1,
+                          known=known if mode == "random forest" else None)
+        found[f"measurements, {mode}"] = read_predictions(folder / row["predictions"][0])["test"]
+    return found | {"age and sex only": age_sex_control(data.train, data.test)}
+
+
+def words(data: ECGDataset, model: Classifier, over_seeds: pd.DataFrame,
+          tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
+    """Words of the page, from AUROC of each label `over_seeds` and the scores of each of the `controls`."""
+    macro, worst = over_seeds.loc["macro"], over_seeds.drop("macro").mean(axis=1)
+    named = {"sup_forest": "measurements, random forest", "sup_logistic": "measurements, logistic regression",
+             "sup_age_sex": "age and sex only"}
+    return {"sup_data": data.name, "sup_n_train": f"{len(data.train):,}", "sup_n_test": f"{len(data.test):,}",
+            "sup_parameters": f"{sum(p.numel() for p in model.parameters()):,}",
+            "sup_n_seeds": str(over_seeds.shape[1]), "sup_mean": f"{macro.mean():.3f}", "sup_min": f"{macro.min():.3f}",
+            "sup_max": f"{macro.max():.3f}", "sup_worst_label": str(worst.idxmin()),
+            "sup_worst_auroc": f"{worst.min():.3f}"} | {
+        name: "{auroc:.3f}".format(**tables[control].loc["macro"]) for name, control in named.items()}
 
 
 def _column(data: ECGDataset, name: str) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""Measurements compared: halves and visits, oracles on the simulator and a LUDB by hand, the committed comparison."""
+"""Measurements and rules compared: halves and visits, oracles on the simulator, a LUDB by hand, textbook cases."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ecgkit.datasets import from_arrays
 from ecgkit.datasets.ludb import halves
 from ecgkit.errors import EcgkitError
 from ecgkit.leads import LEADS
-from ecgkit.physiology import COLUMNS
+from ecgkit.physiology import COLUMNS, measure
 from ecgkit.physiology.repeat import limits_of_agreement
 from ecgkit.physiology.wave_scores import MARKS, WAVES
 from ecgkit.simulator import ALL_NAMES, EDIT_NAMES, Cohort
@@ -266,3 +267,43 @@ def test_the_committed_comparison_covers_the_real_records(data_root):
     listed = set((data_root / "ludb-sample" / "RECORDS").read_text().split())
     assert set(waves["record"]) <= listed
     assert (timings["leads"] == len(listed)).all()
+
+
+# The rules
+
+def test_one_disease_each() -> None:
+    assert not measured._one(0, 3).any()
+    for kind in (1, len(ALL_NAMES)):
+        severity = measured._one(kind, 2)
+        assert severity.sum() == 2
+        assert (severity[:, kind - 1] == 1).all()
+
+
+def test_statements_and_superclasses_meet_by_record() -> None:
+    cohort = Cohort(seed=0, fs=100, variation=0, noise=0)
+    severity = np.zeros((4, 12))
+    severity[1, cohort.edit_names.index("1AVB")] = severity[3, cohort.edit_names.index("LBBB")] = 1
+    signals = cohort.signals(range(4), severity=severity)
+    names = [f"r{k}" for k in range(4)]
+    records = pd.DataFrame({"record": names, "patient_id": [1, 1, 2, 3], "age": 50.0, "sex": 0.0, "strat_fold": 1})
+    statements = from_arrays(signals, np.array([[1, 0, 0], [0, 1, 0], [1, 0, 0], [0, 0, 1]]),
+                             ("NORM", "1AVB", "CLBBB"), 100.0, records=records)
+    order = [3, 1]
+    coarse = from_arrays(signals[order], np.array([[0, 1], [1, 0]]), ("MI", "CD"), 100.0,
+                         records=records.iloc[order].reset_index(drop=True))
+    found = measured.on_statements(measure(signals, 100).table, statements, coarse)
+    assert found.patients.tolist() == [1, 1, 2, 3]
+    rule = dict(zip(found.names, range(len(found.names)), strict=True))
+    assert found.truth[:, rule["first-degree AV block"]].tolist() == [False, True, False, False]
+    assert found.truth[:, rule["complete LBBB"]].tolist() == [False, False, False, True]
+    assert found.truth[:, rule["ST elevation"]].tolist() == [False, True, False, False], "MI, by its record"
+    assert found.met[:, rule["first-degree AV block"]].tolist() == [0, 1, 0, 0]
+
+
+def test_textbook_cases_are_found() -> None:
+    found = measured.on_simulator(6, fs=250)
+    table = found.table(20)
+    for rule in ("complete LBBB", "first-degree AV block", "atrial fibrillation", "long QT"):
+        assert table.loc[rule, "sensitivity"] >= 0.5, rule
+        assert table.loc[rule, "specificity"] >= 0.8, rule
+    assert table.loc["complete LBBB", "positives"] == pytest.approx(6, abs=1)

@@ -214,7 +214,7 @@ def test_a_killed_study_goes_on_and_ends_the_same(data: ECGDataset, tmp_path: Pa
         import time
         from pathlib import Path
         from ecgkit.study import label_runs as study
-        from tests.training.test_study import cohort, study as run
+        from tests.study.test_label_runs import cohort, study as run
         row = study._Study.row
         def slow(self, fraction, seed):
             time.sleep(0.2)
