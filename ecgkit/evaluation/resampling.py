@@ -34,6 +34,10 @@ class Bootstrap:
     estimate: Array
     samples: Array
 
+    def __sub__(self, other: Bootstrap) -> Bootstrap:
+        """How much it lies above another, where both are of the same resamples."""
+        return Bootstrap(self.estimate - other.estimate, self.samples - other.samples)
+
     @property
     def macro(self) -> Bootstrap:
         """The mean over labels, as a bootstrap with one column."""

@@ -69,7 +69,7 @@ def paired_difference(y_true: Any, score_a: Any, score_b: Any, patient_id: Any, 
     check(y_true, score_b, label_names)
     a, b = (bootstrap(metric, truth, score, patient_id, n_boot=n_boot, seed=seed).with_macro
             for score in (score_a, score_b))
-    difference = Bootstrap(a.estimate - b.estimate, a.samples - b.samples)
+    difference = a - b
     low, high = difference.interval()
     return pd.DataFrame({"a": a.estimate, "b": b.estimate, "difference": difference.estimate, "low": low, "high": high,
                          "p": [paired_p(column) for column in difference.samples.T]}, index=_index(label_names))

@@ -84,7 +84,8 @@ def printed(tables: Mapping[str, pd.DataFrame], titles: Mapping[str, str], words
     """Print a table of each fold, one column for each share of the labels and fold, a row in `words` for a variant."""
     fractions = tables["test"].index.unique("fraction")
     return pd.DataFrame({f"{100 * fraction:g} %, {name}": {
-        titles[str(variant)]: words.format(**row) for variant, row in tables[name].xs(fraction, level="fraction").iterrows()}
+        titles[str(variant)]: words.format(**row)
+        for variant, row in tables[name].xs(fraction, level="fraction").iterrows()}
         for fraction in fractions for name in FOLDS}).rename_axis("variant")
 
 
@@ -97,8 +98,7 @@ def printed_monitors(folder: Path, titles: Mapping[str, str]) -> pd.DataFrame:
             rows[title] = {"epochs": f"{row['epoch']:.0f}", "loss": f"{row['loss']:.3f}"} | {
                 name: f"{row[name]:.3f}" for name in ("alignment", "uniformity", "effective_rank", "knn")}
     shown = pd.DataFrame(rows).T.rename(columns={"effective_rank": "effective rank", "knn": "kNN"})
-    shown = shown if len(shown) else pd.DataFrame({"epochs": "0"}, index=["none of these was pretrained"])
-    return shown.rename_axis("variant")
+    return shown if len(shown) else pd.DataFrame({"epochs": "0"}, index=["none of these was pretrained"])
 
 
 def embedding(folder: Path, variant: str) -> NDArray[np.float32]:
@@ -138,7 +138,7 @@ def words(tables: Mapping[str, pd.DataFrame], worth: Mapping[str, pd.DataFrame],
         f"This run holds {'no ablation' if not found else 'no whole recipe'}: what stands here in its place is "
         f"{titles[base]} against {', '.join(others)}, which says nothing about ingredients.")
     return {"abl_few": f"{100 * few:g} %", "abl_full": titles[base], "abl_note": note,
-            "abl_full_auroc": "{auroc:.3f}".format(**tables["test"].loc[(base, few)]),
+            "abl_full_auroc": "{auroc:.3f}".format(**tables["test"].xs(few, level="fraction").loc[base]),
             "abl_most": titles[most] if found else "no variant of this run",
             "abl_most_validation": said["validation"], "abl_most_test": said["test"],
             "abl_n": str(len(found)), "abl_n_clear": str(int(clear.sum()) if found else 0)}

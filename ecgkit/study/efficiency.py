@@ -12,9 +12,8 @@ import pandas as pd
 from scipy.optimize import isotonic_regression
 
 from ecgkit.errors import EcgkitError
+from ecgkit.evaluation import Bootstrap, auroc, bootstrap, macro, paired_p
 from ecgkit.evaluation.checks import Array, check
-from ecgkit.evaluation.ranking import auroc
-from ecgkit.evaluation.resampling import Bootstrap, bootstrap, macro, paired_p
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ class Reading:
         return estimate if self.beyond in ((1, 1, 1), (-1, -1, -1)) else f"{estimate} ({low} to {high})"
 
 
-def label_curve(y_true: Any, predictions: Mapping[float, Sequence[Any]], n_labels: Mapping[float, float],
+def label_curve(y_true: Any, predictions: Mapping[Any, Sequence[Any]], n_labels: Mapping[Any, float],
                 patient_id: Any, *, n_boot: int = 1000, seed: int = 0, resample_seeds: bool = False) -> Curve:
     """Score one method at every fraction of the labels and every seed, on the same test ECGs.
 
@@ -104,16 +103,12 @@ def label_curve(y_true: Any, predictions: Mapping[float, Sequence[Any]], n_label
 
     Parameters
     ----------
-    y_true : array_like of 0 and 1, shape (n_test, n_labels)
-        Truth.
+    y_true, patient_id, n_boot, seed
+        As `ecgkit.evaluation` describes them.
     predictions : mapping of fraction to sequence of array_like, shape (n_test, n_labels)
         Probabilities, one array per seed.
     n_labels : mapping of fraction to float
         Labelled ECGs that were spent, those of validation included; mean over seeds.
-    patient_id : array_like, shape (n_test,)
-        Whose ECG each row is.
-    n_boot, seed : int
-        Number of resamples and their seed.
     resample_seeds : bool
         Draw the training seeds with replacement too, as often as there are: intervals then hold the chance of training
         beside that of the test patients. Fractions and methods with equally many seeds draw the same ones, which are
@@ -132,9 +127,14 @@ def label_curve(y_true: Any, predictions: Mapping[float, Sequence[Any]], n_label
     counts = np.array([n_labels[fraction] for fraction in fractions], dtype=np.float64)
     if not len(counts) or not (counts[0] > 0 and (np.diff(counts) > 0).all()):
         raise EcgkitError(f"numbers of labels must be positive and grow with the fraction: {counts.tolist()}")
-    truth, _ = check(y_true, predictions[fractions[0]][0])
-    scores = [_checked(truth, score, f"run {k} at fraction {fraction:g}")
-              for fraction in fractions for k, score in enumerate(predictions[fraction])]
+    scores = []
+    for fraction in fractions:
+        for k, run in enumerate(predictions[fraction]):
+            try:
+                truth, score = check(y_true, run)
+            except EcgkitError as error:
+                raise EcgkitError(f"run {k} at fraction {fraction:g}: {error}") from error
+            scores.append(score)
     # All runs side by side as if they were labels: the resamples are drawn once.
     scored = bootstrap(auroc, np.tile(truth, len(scores)), np.hstack(scores), patient_id, n_boot=n_boot, seed=seed)
     estimate = macro(scored.estimate.reshape(len(scores), -1))
@@ -142,13 +142,6 @@ def label_curve(y_true: Any, predictions: Mapping[float, Sequence[Any]], n_label
     ends = np.cumsum([len(predictions[fraction]) for fraction in fractions])[:-1]
     return Curve(np.array(fractions), counts, tuple(np.split(estimate, ends)), np.column_stack([
         _mean_of_seeds(runs, seed if resample_seeds else None) for runs in np.split(samples, ends, axis=1)]))
-
-
-def _checked(truth: Any, score: Any, run: str) -> Array:
-    try:
-        return check(truth, score)[1]
-    except EcgkitError as error:
-        raise EcgkitError(f"{run}: {error}") from error
 
 
 def _mean_of_seeds(samples: Array, seed: int | None) -> Array:
@@ -163,12 +156,7 @@ def _mean_of_seeds(samples: Array, seed: int | None) -> Array:
 def efficiency_table(curves: Mapping[str, Curve], reference: str) -> pd.DataFrame:
     """Score every method at every fraction, and compare it with the reference.
 
-    Parameters
-    ----------
-    curves : mapping of a method's name to its `Curve`
-        Of the same resamples.
-    reference : str
-        The method that others are compared with: supervised from scratch.
+    Curves are of the same resamples, by the name of their method.
 
     Returns
     -------
@@ -181,8 +169,7 @@ def efficiency_table(curves: Mapping[str, Curve], reference: str) -> pd.DataFram
     base = _reference(curves, reference)
     rows = {(name, fraction): _row(curve, k, None if name == reference else base) for name, curve in curves.items()
             for k, fraction in enumerate(curve.fractions.tolist())}
-    index = pd.MultiIndex.from_tuples(rows, names=["method", "fraction"])
-    return pd.DataFrame(list(rows.values()), index=index)
+    return pd.DataFrame(rows.values(), index=pd.MultiIndex.from_tuples(rows, names=["method", "fraction"]))
 
 
 def _row(curve: Curve, k: int, base: Curve | None) -> dict[str, float]:
@@ -257,19 +244,8 @@ def labels_saved_table(curves: Mapping[str, Curve], reference: str,
     """`labels_saved` of every method at every fraction, for print.
 
     The column "10 %" is the one to quote: there the question is whether a tenth of the labels will do. A mean over
-    columns is not defined where one of them is a bound, and the largest of several noisy factors flatters.
-
-    Parameters
-    ----------
-    curves, reference
-        As for `efficiency_table`.
-    fractions : sequence of float
-        Columns.
-
-    Returns
-    -------
-    DataFrame of str, one row per method but the reference, one column per fraction
-        Such as ``4.1 (2.2 to ≥ 10)``; empty where a method was not run.
+    columns is not defined where one of them is a bound, and the largest of several noisy factors flatters. A cell is
+    such as ``4.1 (2.2 to ≥ 10)``, and empty where a method was not run.
     """
     base = _reference(curves, reference)
     rows = {name: {f"{100 * at:g} %": str(labels_saved(curve, base, at)) if curve.has(at) else "" for at in fractions}

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ecgkit import __version__
 from ecgkit.datasets.base import ECGDataset
-from ecgkit.datasets.subsets import FRACTIONS
+from ecgkit.datasets.splits import FRACTIONS
 from ecgkit.errors import EcgkitError
 from ecgkit.evaluation import auroc, macro
 from ecgkit.models.windowed import Classifier, Embedder
@@ -92,8 +92,8 @@ class StudySettings:
 
 def label_study(data: ECGDataset, embedder: Embedder | MeasuredFeatures | None, *, mode: str, folder: str | Path,
                 fractions: Iterable[float] = FRACTIONS, seeds_low: int = 5, seeds_high: int = 3,
-                settings: StudySettings | None = None, taught: Classifier | None = None, known: str | Path | None = None,
-                progress: str = "label study", device: str = "cpu") -> pd.DataFrame:
+                settings: StudySettings | None = None, taught: Classifier | None = None,
+                known: str | Path | None = None, progress: str = "label study", device: str = "cpu") -> pd.DataFrame:
     """Train on fractions of the labels, and predict validation and test ECGs each time.
 
     Embeddings are standardised with the mean and spread of all training ECGs, which takes no label; nothing else is

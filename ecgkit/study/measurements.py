@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ecgkit import __version__
 from ecgkit.datasets import ludb
 from ecgkit.datasets.base import ECGDataset
 from ecgkit.datasets.ludb import consensus, halves, truth
 from ecgkit.errors import EcgkitError
 from ecgkit.leads import N_LEADS
 from ecgkit.models.delineator import Delineator
+from ecgkit.models.weights import load_delineator
 from ecgkit.physiology import delineate, judge, measure
+from ecgkit.physiology.agreement import agreement_table
 from ecgkit.physiology.verdicts import RULE_EDITS, beside_labels, rule_labels
-from ecgkit.physiology.wave_scores import MARKS, WAVES, delineation_summary, match
+from ecgkit.physiology.wave_scores import MARKS, WAVES, delineation_summary, delineation_table, match
 from ecgkit.progress import track
 from ecgkit.simulator import ALL_NAMES, EDIT_NAMES, Cohort
+from ecgkit.study.label_runs import MEASURED, label_studies
+from ecgkit.training.delineation import DelineationSettings, train_delineator, tuning_half
+from ecgkit.training.loop import Schedule
+from ecgkit.training.measured import MeasuredFeatures
 
 Marks = NDArray[np.float64]
 
@@ -61,14 +69,9 @@ def two_visits(n: int, *, fs: float = 500, seed: int = 1,
 
 @dataclass(frozen=True)
 class Compared:
-    """Boundaries that were found in some ECGs, and the true ones.
+    """Boundaries that were found in some ECGs, and the true ones, as `delineation_table` takes them.
 
-    Parameters
-    ----------
-    found, true, span
-        As `ecgkit.physiology.wave_scores.delineation_table` takes them.
-    fibrillating : ndarray of bool, shape (n,)
-        Which ECGs are of atrial fibrillation.
+    `fibrillating`, of shape (n,), says which ECGs are of atrial fibrillation.
     """
 
     found: Marks
@@ -86,6 +89,10 @@ class Compared:
             return float("nan")
         found, true, span = (values[self.fibrillating] for values in (self.found, self.true, self.span))
         return match(found, true, span, tolerance=tolerance).false_p_share
+
+    def table(self, n_boot: int) -> pd.DataFrame:
+        """`ecgkit.physiology.wave_scores.delineation_table` of these ECGs."""
+        return delineation_table(self.found, self.true, self.span, n_boot=n_boot)
 
     def summary(self) -> pd.Series[float]:
         """The summary of `delineation_summary`, and `false_p_af`: invented P waves per beat in atrial fibrillation."""
@@ -108,16 +115,7 @@ def simulated_errors(cohort: Cohort, indices: Sequence[int] | NDArray[np.int64],
 def delineation_errors(n: int, *, fs: float = 500, seed: int = 1, model: Delineator | None = None) -> pd.DataFrame:
     """Score the delineator on simulated ECGs, by disease and by noise.
 
-    Parameters
-    ----------
-    n : int
-        ECGs of each disease and noise level; the same patients in all.
-    fs : float
-        Sampling rate in Hz.
-    seed : int
-        Of the patients; the delineator was trained on those of seed 0.
-    model : Delineator, optional
-        By default the one that comes with the package.
+    The same `n` patients, of another seed than those that the delineator was trained on, are in every group.
 
     Returns
     -------
@@ -136,17 +134,10 @@ def delineation_errors(n: int, *, fs: float = 500, seed: int = 1, model: Delinea
 
 
 def ludb_errors(root: str | Path, *, lead: str | None = None, model: Delineator | None = None) -> Compared:
-    """Delineate the testing half of LUDB, from all twelve leads.
+    """Delineate the testing half of LUDB, from all twelve leads; the tuning half is what the model was trained on.
 
-    Parameters
-    ----------
-    root : path
-        Folder of LUDB.
-    lead : str, optional
-        Compare with the cardiologists' boundaries of this lead (published figures are mostly of lead II); by default
-        with the consensus of all leads (`ecgkit.datasets.ludb`).
-    model : Delineator, optional
-        By default the one that comes with the package; the tuning half is what it was trained on.
+    It is compared with the cardiologists' boundaries of one `lead` (published figures are mostly of lead II), or with
+    the consensus of all leads (`ecgkit.datasets.ludb`).
     """
     records = halves(root)[1]
     return replace(_annotated(root, records, lead), found=_delineated(root, records, model))
@@ -155,17 +146,7 @@ def ludb_errors(root: str | Path, *, lead: str | None = None, model: Delineator 
 def read_others(folder: str | Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Read what the delineators of others found in lead II of LUDB (`notebooks/delineators/compare.py`).
 
-    Returns
-    -------
-    waves : DataFrame
-        `tool`, `record`, `beat`, `wave`, and `onset`, `peak`, `offset` in ms; nan where the tool gives none.
-    timings : DataFrame
-        `tool`, `version`, `licence`, `leads`, `failed`, `seconds_per_lead`.
-
-    Raises
-    ------
-    EcgkitError
-        Where a file or a column is missing.
+    Two tables: the waves, in ms and nan where a tool gives none, and the tools with their `seconds_per_lead`.
     """
     columns = {"lead_ii.csv.gz": ["tool", "record", "beat", "wave", *MARKS],
                "timings.csv": ["tool", "version", "licence", "leads", "failed", "seconds_per_lead"]}
@@ -182,14 +163,7 @@ def read_others(folder: str | Path) -> tuple[pd.DataFrame, pd.DataFrame]:
 def others_table(root: str | Path, folder: str | Path, *, model: Delineator | None = None) -> pd.DataFrame:
     """Set the delineators of others beside ours, all by the cardiologists' boundaries of lead II.
 
-    Parameters
-    ----------
-    root : path
-        Folder of LUDB.
-    folder : path
-        Of `read_others`.
-    model : Delineator, optional
-        By default the one that comes with the package.
+    `root` is the folder of LUDB, `folder` that of `read_others`.
 
     Returns
     -------
@@ -263,37 +237,23 @@ def _stacked(records: Iterable[Marks]) -> Marks:
 
 @dataclass(frozen=True)
 class Judged:
-    """Verdicts and truth, for `ecgkit.physiology.agreement.agreement_table`.
-
-    Parameters
-    ----------
-    met : ndarray, shape (n, n_rules)
-        1 met, 0 not met, nan not measurable.
-    truth : ndarray of bool, shape (n, n_rules)
-        Whether the ECG has what the rule stands for.
-    names : tuple of str
-        The rules.
-    patients : ndarray, shape (n,)
-        Whose ECGs these are.
-    """
+    """Verdicts on `names` of rules (1 met, 0 not met, nan not measurable) and truth, `(n, n_rules)`, of patients."""
 
     met: NDArray[np.float64]
     truth: NDArray[np.bool_]
     names: tuple[str, ...]
     patients: NDArray[np.generic]
 
+    def table(self, n_boot: int) -> pd.DataFrame:
+        """`ecgkit.physiology.agreement.agreement_table` of these ECGs."""
+        return agreement_table(self.met, self.truth, self.names, self.patients, n_boot=n_boot)
+
 
 def on_statements(table: pd.DataFrame, statements: ECGDataset, superclasses: ECGDataset) -> Judged:
-    """Judge recorded ECGs beside what cardiologists stated.
+    """Judge recorded ECGs, measured in `table`, beside what cardiologists stated.
 
-    Parameters
-    ----------
-    table : DataFrame
-        Measurements of `statements`, ECG for ECG.
-    statements : ECGDataset
-        With SCP statements as labels (task ``"all"``), and `age` and `sex` in its records.
-    superclasses : ECGDataset
-        The same recordings with superclasses as labels; an ECG that has none may be missing.
+    `statements` has SCP statements as labels (task ``"all"``), `superclasses` the superclasses of the same recordings;
+    an ECG that has none may be missing there.
     """
     records = statements.records
     coarse = pd.DataFrame(superclasses.labels, superclasses.records["record"], list(superclasses.label_names))
@@ -324,3 +284,66 @@ def _one(kind: int, n: int) -> NDArray[np.float64]:
     severity = np.zeros((n, len(ALL_NAMES)))
     severity[:, kind - 1:kind] = 1
     return severity
+
+
+def delineator(root: Path | None, epochs: int, checkpoints: Path) -> tuple[Delineator, pd.DataFrame | None]:
+    """The delineator that comes with the package, or with epochs and LUDB one that is trained now, and its history."""
+    model = load_delineator()
+    if root is None or not epochs:
+        return model, None
+    settings = DelineationSettings(schedule=Schedule(epochs=epochs, batch_size=64, learning_rate=4e-3, averaging=0.995))
+    return train_delineator(tuning_half(root, model.fs), settings=settings, checkpoints=checkpoints)
+
+
+def card_of(scores: pd.DataFrame, n_tested: int, epochs: int) -> dict[str, Any]:
+    """Model card of a delineator, from the table of its `Compared`."""
+    f1 = scores.loc[150.0]["f1"].xs("peak", level="mark").map(percent)
+    return {"task": "boundaries of P, QRS and T in twelve-lead ECGs", "epochs": epochs, "seed": 0,
+            "learnt_from": "simulated ECGs, and half of LUDB's recordings",
+            "tested_on": f"{n_tested} other recordings of LUDB", "f1_of_peaks_150_ms": f1.to_dict(),
+            "ecgkit": __version__, "licence": "MIT",
+            "intended_use": "research and teaching; not a medical device, not for decisions about patients",
+            "limits": "P waves that lie on the T before are often missed; no cardiologist has reviewed its errors"}
+
+
+def classifiers(cohorts: Mapping[str, ECGDataset], folder: Path, **options: Any) -> pd.DataFrame:
+    """Run the label studies of what is trained on measurements alone, for each set of labels."""
+    features = MeasuredFeatures(next(iter(cohorts.values())).fs, folder=folder / "measured")
+    return label_studies(cohorts, features, folder, wanted=[(task, mode) for task in cohorts for mode in MEASURED],
+                         **options)
+
+
+def percent(share: float) -> str:
+    """Print a share."""
+    return f"{100 * share:.1f} %"
+
+
+def words(compared: Compared | None, scores: pd.DataFrame | None, errors: pd.DataFrame) -> dict[str, str]:
+    """Words of the page on finding waves: in LUDB (`compared`, and its table), or without it on simulated `errors`."""
+    if compared is None or scores is None:
+        share = errors.xs("class")["false_p_af"]["AF"]
+        return {"found": "LUDB, whose waves cardiologists marked, is not in this run, so nothing is said of recorded "
+                         "ECGs",
+                "no_p": f"In simulated atrial fibrillation {percent(share)} of the beats were given a P"}
+    near = scores.loc[150.0]
+    f1, scatter = near["f1"].xs("peak", level="mark").map(percent), near["sd"].map("{:.0f}".format)
+    ends = ", ".join(f"{wave} {scatter[wave, 'onset']} and {scatter[wave, 'offset']}" for wave in f1.index)
+    return {"found": f"In {len(compared.found)} recordings whose waves cardiologists marked, and which nothing was "
+                     f"learnt from, the waves are found with an F1 of P {f1['P']}, QRS {f1['QRS']} and T {f1['T']} "
+                     f"within 150 ms; onsets and offsets scatter by {ends} ms",
+            "no_p": f"In atrial fibrillation there is no P: {percent(compared.false_p(150.0))} of the beats of the "
+                    f"{int(compared.fibrillating.sum())} such recordings were given one"}
+
+
+def words_on_rules(agreement: pd.DataFrame | None, textbook: pd.DataFrame) -> str:
+    """Words of the page on the rules: beside statements where there are some, else on simulated textbook cases."""
+    if agreement is None:
+        middle = textbook[["sensitivity", "specificity"]].median().map(percent)
+        return (f"On simulated textbook cases the rules have a median sensitivity of {middle['sensitivity']}, at a "
+                f"median specificity of {middle['specificity']}")
+    common = agreement[agreement["positives"] >= 20]
+    middle, each = common[["sensitivity", "specificity"]].median().map(percent), common["sensitivity"]
+    best, worst = str(each.idxmax()), str(each.idxmin())
+    return (f"Of the {len(common)} rules with 20 or more ECGs to find in folds 9 and 10, the most sensitive is {best} "
+            f"({percent(each[best])}), the least {worst} ({percent(each[worst])}); the median is "
+            f"{middle['sensitivity']}, at a median specificity of {middle['specificity']}")

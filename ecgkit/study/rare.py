@@ -1,8 +1,8 @@
-"""Rare labels: which ones by a rule, and a probe that is shown only some of their positive ECGs."""
+"""Rare labels: which by a rule, and probes that see few of their positive ECGs; and scores in groups of patients."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 
 import numpy as np
@@ -11,21 +11,20 @@ from numpy.typing import ArrayLike, NDArray
 
 from ecgkit.datasets.base import ECGDataset
 from ecgkit.errors import EcgkitError
+from ecgkit.evaluation import Bootstrap, auroc, bootstrap
 from ecgkit.progress import track
+from ecgkit.study.efficiency import Curve, label_curve
+from ecgkit.study.label_runs import read_predictions
 from ecgkit.training.probe import Features, Standard, linear_probe
 
+#: The control that was pretrained on nothing, by its name in tables.
+SCRATCH = "from scratch"
 #: Positive ECGs that a rare label needs at least: to train on, in the validation fold, in the test fold.
 LEAST = (10, 2, 2)
 
 
 def positives(data: ECGDataset) -> pd.DataFrame:
-    """Count each label's ECGs by split.
-
-    Returns
-    -------
-    DataFrame of int, one row per label
-        `train`, `validation`, `test`.
-    """
+    """Count each label's ECGs by split: a row per label, and the columns `train`, `validation` and `test`."""
     parts = {"train": data.train, "validation": data.validation, "test": data.test}
     return pd.DataFrame({name: part.labels.sum(axis=0).astype(int) for name, part in parts.items()},
                         index=pd.Index(data.label_names, name="label"))
@@ -34,24 +33,8 @@ def positives(data: ECGDataset) -> pd.DataFrame:
 def rarest(data: ECGDataset, n: int = 5, *, least: tuple[int, int, int] = LEAST) -> tuple[str, ...]:
     """Name the `n` rarest labels that can be trained and tested at all; no score has a say.
 
-    Parameters
-    ----------
-    data : ECGDataset
-        With folds.
-    n : int
-        Labels wanted; there may be fewer.
-    least : tuple of int
-        Positive ECGs that a label must have in the training, validation and test folds.
-
-    Returns
-    -------
-    tuple of str
-        From the rarest among the training ECGs on; ties in alphabetical order.
-
-    Raises
-    ------
-    EcgkitError
-        Where no label has enough ECGs.
+    From the rarest among the training ECGs on, ties in alphabetical order, and fewer than `n` where there are not as
+    many with `least` positive ECGs in the training, validation and test folds; EcgkitError where there is none.
     """
     counts = positives(data)
     enough = counts[(counts >= least).all(axis=1)].sort_index().sort_values("train", kind="stable")
@@ -65,27 +48,8 @@ def with_few_positives(truth: NDArray[np.uint8], groups: ArrayLike, wanted: int,
     """Choose training ECGs so that few of them are positive: patients with the label drop out, the others stay.
 
     Patients with the label are drawn one by one until they have `wanted` positive ECGs, so that there may be a few more
-    than that, or fewer where there are not as many; choices of one seed are nested.
-
-    Parameters
-    ----------
-    truth : ndarray of 0 and 1, shape (n,)
-        One label.
-    groups : array_like, shape (n,)
-        Patient of each ECG.
-    wanted : int
-        Positive ECGs.
-    seed : int
-        Of the order of the patients.
-
-    Returns
-    -------
-    ndarray of bool, shape (n,)
-
-    Raises
-    ------
-    EcgkitError
-        Where less than one positive ECG is wanted.
+    than that, or fewer where there are not as many; choices of one seed are nested. `truth` is one label `(n,)`,
+    `groups` the patient of each ECG; the choice is a mask `(n,)`.
     """
     if wanted < 1:
         raise EcgkitError(f"{wanted} positive ECGs: give at least 1")
@@ -104,7 +68,6 @@ def probe_few_positives(train: ECGDataset, features: Features, asked: Features, 
     Parameters
     ----------
     train : ECGDataset
-        Training ECGs with their labels.
     features : ndarray, shape (len(train), n_features)
         Their embeddings, by all of which embeddings are standardised.
     asked : ndarray, shape (n, n_features)
@@ -128,3 +91,101 @@ def probe_few_positives(train: ECGDataset, features: Features, asked: Features, 
         probe = linear_probe(features[kept], truth[kept, None], groups=patients[kept], seed=seed, standard=standard)
         out[number][seed][:, k] = probe.predict(asked)[:, 0]
     return out
+
+
+def few_positives(train: ECGDataset, test: ECGDataset, embedded: Mapping[str, Sequence[Features]], *, seeds: int,
+                  n_boot: int) -> tuple[dict[str, Curve], dict[int, str]]:
+    """Score probes on five, ten and all positive ECGs of each label.
+
+    Parameters
+    ----------
+    train, test : ECGDataset
+    embedded : mapping of an encoder's name to its embeddings
+        Of the training, the validation and the test ECGs.
+    seeds, n_boot : int
+        Draws of the positive ECGs, and of test patients.
+
+    Returns
+    -------
+    mapping of an encoder's name to `Curve`
+        Macro AUROC against the number of positive ECGs.
+    mapping of a number to str
+        What that number stands for in tables.
+    """
+    counts = train.labels.sum(axis=0)
+    most = int(counts.max())
+    numbers = [number for number in (5, 10) if number < most] + [most]
+    spent = {number: float(np.minimum(number, counts).mean()) for number in numbers}
+    probes = {name: probe_few_positives(train, seen, asked, wanted=numbers, seeds=seeds)
+              for name, (seen, _, asked) in embedded.items()}
+    curves = {name: label_curve(test.labels, runs, spent, test.records["patient_id"], n_boot=n_boot)
+              for name, runs in probes.items()}
+    return curves, {number: f"{'all' if number == most else number} positive ECGs" for number in numbers}
+
+
+def readers_of(methods: pd.DataFrame, runs: pd.DataFrame) -> tuple[dict[str, pd.DataFrame], tuple[float, float]]:
+    """Choose three readers of the superclasses: from scratch with all and few labels, and the best pretrained on few.
+
+    Returns
+    -------
+    mapping of a reader's name to DataFrame
+        Its rows of `runs` (`ecgkit.study.labels.read_runs`); none where this run lacks it.
+    tuple of float
+        The shares of the labels that "all" and "few" stand for.
+    """
+    runs = runs[runs["task"] == "superclass"]
+    most, few = runs["fraction"].max(), min(runs["fraction"], key=lambda fraction: abs(fraction - 0.1))
+    scratch, tenth = runs[runs["mode"] == "scratch"], runs[(runs["fraction"] == few) & (runs["mode"] != "scratch")]
+    pretrained = methods["group"].isin(["screened", "full"])
+    ranked = tenth[tenth["variant"].isin(methods.index[pretrained] if pretrained.any() else methods.index)]
+    found = {f"{SCRATCH}, {100 * share:g} %": scratch[scratch["fraction"] == share] for share in (most, few)}
+    if not len(ranked):
+        return found | {"none": ranked}, (most, few)
+    variant, mode = ranked.groupby(["variant", "mode"])["auroc_validation"].mean().idxmax()
+    return found | {f"{methods['title'][variant]}, {mode}, {100 * few:g} %": ranked[
+        (ranked["variant"] == variant) & (ranked["mode"] == mode)]}, (most, few)
+
+
+def mean_of_seeds(rows: pd.DataFrame) -> NDArray[np.floating]:
+    """Probabilities for the test ECGs, averaged over the seeds of a reader."""
+    mean: NDArray[np.floating] = np.mean([read_predictions(file)["test"] for file in rows["predictions"]], axis=0)
+    return mean
+
+
+def group_means(truth: NDArray[np.uint8], score: NDArray[np.floating], groups: Sequence[NDArray[np.bool_]],
+                patients: ArrayLike, *, n_boot: int) -> list[Bootstrap]:
+    """Macro AUROC in each group of ECGs, over the labels that all groups have, on the same resamples of patients."""
+    n = np.array([[truth[group].sum(axis=0), (truth[group] == 0).sum(axis=0)] for group in groups])
+    known = (n >= 5).all(axis=(0, 1))
+
+    def within(group: NDArray[np.bool_]) -> Callable[..., NDArray[np.float64]]:
+        return lambda y, score, w=None: auroc(y[group], score[group], None if w is None else w[group])
+
+    return [bootstrap(within(group), truth[:, known], score[:, known], patients, n_boot=n_boot).macro
+            for group in groups]
+
+
+def said(result: Bootstrap) -> str:
+    """Print a difference with its interval."""
+    return "{:+.3f} ({:+.3f} to {:+.3f})".format(result.estimate[0], *(end[0] for end in result.interval()))
+
+
+def words(data: ECGDataset, table: pd.DataFrame, best: str, missing: Sequence[str]) -> dict[str, str]:
+    """Words of the page on the rare labels of `data`, from an `efficiency_table` with the row `best`."""
+    counts, row, scratch = positives(data), table.loc[best], table.loc[SCRATCH]
+    return {"rare_names": ", ".join(data.label_names), "rare_n": str(len(data.label_names)), "rare_data": data.name,
+            "rare_note": f"Not in this run, so not compared: {', '.join(missing)}." if missing
+            else "All encoders are in this run.",
+            "rare_fewest": str(counts["train"].min()), "rare_fewest_test": str(counts["test"].iloc[0]),
+            "rare_n_test": str(int(data.test.labels.any(axis=1).sum())), "rare_best_name": best,
+            "rare_best": f"{row['auroc']:.3f}", "rare_scratch": f"{scratch['auroc']:.3f}",
+            "rare_difference": "{difference:+.3f} ({difference_low:+.3f} to {difference_high:+.3f})".format(**row)}
+
+
+def words_on_groups(gaps: Mapping[tuple[str, str], Bootstrap], changes: Mapping[tuple[str, str], Bootstrap],
+                    reader: str, absent: Sequence[str]) -> dict[str, str]:
+    """Words of the page on what groups of patients a reader serves how well, by (pair of groups, reader)."""
+    return {"fair_chosen": reader.rpartition(", ")[0],
+            "fair_note": f"This run lacks: {', '.join(absent)}." if absent else "All three are in this run.",
+            **{name: "; ".join(f"{pair} {said(each)}" for (pair, of), each in found.items() if of == reader)
+               for name, found in (("fair_gap", gaps), ("fair_change", changes))}}
