@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from ecgkit.evaluation import Bootstrap, auroc, bootstrap
 from ecgkit.progress import track
 from ecgkit.study.efficiency import Curve, label_curve
 from ecgkit.study.label_runs import read_predictions
+from ecgkit.study.labels import read_methods, read_runs
 from ecgkit.training.probe import Features, Standard, linear_probe
 
 #: The control that was pretrained on nothing, by its name in tables.
@@ -93,6 +95,14 @@ def probe_few_positives(train: ECGDataset, features: Features, asked: Features, 
     return out
 
 
+def compared_variants(folder: Path, wanted: Sequence[str]) -> tuple[pd.DataFrame, dict[str, str], list[str]]:
+    """Variants of pretraining in a folder, titles of those wanted (of all if none is there), and those missing."""
+    methods = read_methods(folder).sort_index()
+    missing = [variant for variant in wanted if variant not in methods.index]
+    there = [variant for variant in wanted if variant not in missing] or list(methods.index)
+    return methods, dict(zip(there, methods["title"][there], strict=True)), missing
+
+
 def few_positives(train: ECGDataset, test: ECGDataset, embedded: Mapping[str, Sequence[Features]], *, seeds: int,
                   n_boot: int) -> tuple[dict[str, Curve], dict[int, str]]:
     """Score probes on five, ten and all positive ECGs of each label.
@@ -123,16 +133,17 @@ def few_positives(train: ECGDataset, test: ECGDataset, embedded: Mapping[str, Se
     return curves, {number: f"{'all' if number == most else number} positive ECGs" for number in numbers}
 
 
-def readers_of(methods: pd.DataFrame, runs: pd.DataFrame) -> tuple[dict[str, pd.DataFrame], tuple[float, float]]:
+def readers_of(methods: pd.DataFrame) -> tuple[dict[str, pd.DataFrame], tuple[float, float]]:
     """Choose three readers of the superclasses: from scratch with all and few labels, and the best pretrained on few.
 
     Returns
     -------
     mapping of a reader's name to DataFrame
-        Its rows of `runs` (`ecgkit.study.labels.read_runs`); none where this run lacks it.
+        Its rows of `ecgkit.study.labels.read_runs`; none where this run lacks it.
     tuple of float
         The shares of the labels that "all" and "few" stand for.
     """
+    runs = read_runs(methods)
     runs = runs[runs["task"] == "superclass"]
     most, few = runs["fraction"].max(), min(runs["fraction"], key=lambda fraction: abs(fraction - 0.1))
     scratch, tenth = runs[runs["mode"] == "scratch"], runs[(runs["fraction"] == few) & (runs["mode"] != "scratch")]
