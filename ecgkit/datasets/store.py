@@ -35,8 +35,6 @@ _ABANDONED_AFTER = 24 * 3600.0  # seconds after which an unfinished build is tak
 
 #: Reads one record: ``read(root, record)`` gives a signal `(12, sig_len)` and what else the record says.
 Read = Callable[[Path, str], tuple[NDArray[np.float32], Mapping[str, str]]]
-#: By row of the store: why records failed, and what others said.
-Outcome = tuple[list[tuple[int, str]], list[tuple[int, Mapping[str, str]]]]
 
 
 def read_table(path: Path, missing: str, columns: Iterable[str] = (), lacks: str = "lacks the column {!r}",
@@ -224,7 +222,7 @@ def _build(home: Path, digest: str, source: Source, present: Sequence[int], proc
 
 
 def _fill(path: Path, start: int, source: Source, present: Sequence[int],
-          processes: int | None) -> Outcome:
+          processes: int | None) -> tuple[list[tuple[int, str]], list[tuple[int, Mapping[str, str]]]]:
     """Read all records, in processes where that is worth while; by row, why records failed and what they said."""
     work = [(row, source.records[k]) for row, k in enumerate(present)]
     blocks = [work[k:k + _BLOCK] for k in range(0, len(work), _BLOCK)]
@@ -237,20 +235,15 @@ def _fill(path: Path, start: int, source: Source, present: Sequence[int],
 
         done = Parallel(n_jobs=processes, return_as="generator_unordered")(
             delayed(_read_block)(block, *args) for block in blocks)
-    failures: list[tuple[int, str]] = []
-    facts: list[tuple[int, Mapping[str, str]]] = []
-    for failed, said in track(done, f"reading {source.name} ({len(work):,} records)", total=len(blocks),
-                              unit=f"{_BLOCK} records"):
-        failures += failed
-        facts += said
-    return sorted(failures), sorted(facts, key=lambda item: item[0])
+    bar = track(done, f"reading {source.name} ({len(work):,} records)", total=len(blocks), unit=f"{_BLOCK} records")
+    outcome = sorted((one for block in bar for one in block), key=lambda one: one[0])
+    return [(row, reason) for row, reason, _ in outcome if reason], [(row, said) for row, _, said in outcome if said]
 
 
 def _read_block(block: Sequence[tuple[int, str]], path: Path, start: int, root: Path, read: Read,
-                sig_len: int) -> Outcome:
-    """Read some records and write each at its place in the store's file."""
-    failures: list[tuple[int, str]] = []
-    facts: list[tuple[int, Mapping[str, str]]] = []
+                sig_len: int) -> list[tuple[int, str, Mapping[str, str]]]:
+    """Read some records and write each at its place in the store's file; its row, why it failed, and what it said."""
+    outcome: list[tuple[int, str, Mapping[str, str]]] = []
     with path.open("r+b") as stream:
         for row, record in block:
             try:
@@ -258,16 +251,14 @@ def _read_block(block: Sequence[tuple[int, str]], path: Path, start: int, root: 
                 if signal.shape != (N_LEADS, sig_len):
                     raise RecordError(record, f"has {signal.shape[-1]:,} samples per lead, not {sig_len:,}")
             except RecordError as error:
-                failures.append((row, error.reason))
-                continue
+                outcome.append((row, error.reason, {}))
             except Exception as error:  # one bad file never loses the rest
-                failures.append((row, " ".join(f"cannot be read ({type(error).__name__}: {error})".split())))
-                continue
-            stream.seek(start + row * 4 * N_LEADS * sig_len)
-            stream.write(np.ascontiguousarray(signal, dtype="<f4").tobytes())
-            if said:
-                facts.append((row, dict(said)))
-    return failures, facts
+                outcome.append((row, " ".join(f"cannot be read ({type(error).__name__}: {error})".split()), {}))
+            else:
+                stream.seek(start + row * 4 * N_LEADS * sig_len)
+                stream.write(np.ascontiguousarray(signal, dtype="<f4").tobytes())
+                outcome.append((row, "", dict(said)))
+    return outcome
 
 
 def _move(unfinished: Path, final: Path) -> None:

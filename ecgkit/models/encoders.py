@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -14,21 +13,12 @@ from ecgkit.errors import EcgkitError
 from ecgkit.leads import CHEST, LIMB, N_LEADS
 from ecgkit.models.cpc import CPCEncoder, S4DEncoder
 
-
-@dataclass(frozen=True)
-class Depth:
-    """Blocks in each stage, and whether a block is a bottleneck."""
-
-    blocks: tuple[int, ...]
-    bottleneck: bool
-
-
-#: He et al. 2016, table 1.
+#: Blocks in each stage, and whether a block is a bottleneck (He et al. 2016, table 1).
 DEPTHS = {
-    "xresnet1d18": Depth((2, 2, 2, 2), bottleneck=False),
-    "xresnet1d34": Depth((3, 4, 6, 3), bottleneck=False),
-    "xresnet1d50": Depth((3, 4, 6, 3), bottleneck=True),
-    "xresnet1d101": Depth((3, 4, 23, 3), bottleneck=True),
+    "xresnet1d18": ((2, 2, 2, 2), False),
+    "xresnet1d34": ((3, 4, 6, 3), False),
+    "xresnet1d50": ((3, 4, 6, 3), True),
+    "xresnet1d101": ((3, 4, 23, 3), True),
 }
 EXPANSION = 4
 
@@ -59,12 +49,12 @@ class XResNet1d(nn.Module):
         super().__init__()
         if name not in DEPTHS:
             raise EcgkitError(f"unknown encoder {name!r}; choose from {', '.join(DEPTHS)}")
-        depth = DEPTHS[name]
+        counts, bottleneck = DEPTHS[name]
         self.config = {"name": name, "n_leads": n_leads, "widths": list(widths), "kernel_size": kernel_size,
                        "drop_path": drop_path}
-        if len(widths) != len(depth.blocks):
-            raise EcgkitError(f"{name} has {len(depth.blocks)} stages, so give as many widths, not {len(widths)}")
-        expansion = EXPANSION if depth.bottleneck else 1
+        if len(widths) != len(counts):
+            raise EcgkitError(f"{name} has {len(counts)} stages, so give as many widths, not {len(widths)}")
+        expansion = EXPANSION if bottleneck else 1
         stem = max(widths[0] // 2, 1)
         self.stem = nn.Sequential(
             conv_bn_relu(n_leads, stem, kernel_size, stride=2),
@@ -72,13 +62,13 @@ class XResNet1d(nn.Module):
             conv_bn_relu(stem, widths[0], kernel_size),
             nn.MaxPool1d(3, stride=2, padding=1),
         )
-        drops = iter(torch.linspace(0, drop_path, sum(depth.blocks)).tolist())
+        drops = iter(torch.linspace(0, drop_path, sum(counts)).tolist())
         blocks: list[nn.Module] = []
         channels = widths[0]
-        for stage, (width, count) in enumerate(zip(widths, depth.blocks, strict=True)):
+        for stage, (width, count) in enumerate(zip(widths, counts, strict=True)):
             for block in range(count):
                 stride = 2 if stage > 0 and block == 0 else 1
-                blocks.append(ResidualBlock(channels, width, kernel_size, stride, bottleneck=depth.bottleneck,
+                blocks.append(ResidualBlock(channels, width, kernel_size, stride, bottleneck=bottleneck,
                                             drop_path=next(drops)))
                 channels = width * expansion
         self.blocks = nn.Sequential(*blocks)

@@ -53,16 +53,10 @@ class Generator(nn.Module):
         Numbers that say what is wanted.
     widths : sequence of int
         Channels of each level, the first at half of the rate, each at half the rate of the one above.
-    kernel_size : int
-        Odd.
-    fs : float
-        Sampling rate in Hz.
-    millivolts : float
-        One number for all leads by which signals are divided.
-    most_mv : float
-        Largest change of the heart vector, and of a lead by itself.
-    warp_ms : float
-        Largest displacement; 0 for none.
+    fs, millivolts : float
+        Sampling rate in Hz, and one number for all leads by which signals are divided.
+    most_mv, warp_ms : float
+        Largest change of the heart vector, and of a lead by itself; largest displacement, 0 for none.
     residual : bool
         Whether the edit is added to the ECG; otherwise the net draws the ECG anew.
     """

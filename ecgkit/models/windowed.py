@@ -40,10 +40,8 @@ class WindowedModel(nn.Module):
     ----------
     encoder : Module
         From `(batch, 12, crop_len)` to `(batch, encoder.n_features)`.
-    fs : float
-        Sampling rate in Hz that the encoder expects.
-    crop_len : int
-        Samples of a window.
+    fs, crop_len : float, int
+        Sampling rate in Hz that the encoder expects, and samples of a window.
     millivolts : float
         One number for all leads by which signals are divided, so that limb-lead algebra and the heart vector's
         direction stay; the standard deviation of the training signals.

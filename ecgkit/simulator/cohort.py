@@ -39,16 +39,14 @@ class Cohort:
     Every method takes `indices`, ECG numbers, and most take `severity`, `(n, n_edits)` in the order of `edit_names`,
     which replaces the patients' own diseases and leaves all else as it is. There are 12 diseases, and 30 with `finer`.
     `remove` names the diseases in question, all by default. The number of `threads`, by default one for each processor
-    that may be used, does not change a result.
+    that may be used, does not change a result. What makes no sense raises `EcgkitError`.
 
     Parameters
     ----------
     seed : int
         Seed of everything.
-    fs : float
-        Sampling rate in Hz.
-    seconds : float
-        Length of an ECG.
+    fs, seconds : float
+        Sampling rate in Hz, and length of an ECG.
     visits : int
         ECGs of each patient: same person, torso and diseases (an acute infarction is an old one from the second
         visit), another day.
@@ -61,11 +59,6 @@ class Cohort:
         in waves, axes and sinus rates, for pretraining. Age, sex, what they have of the twelve, and the noise stay the
         same. How common diseases are is plausible, not measured, and no cardiologist has reviewed what the finer ones
         change in an ECG.
-
-    Raises
-    ------
-    EcgkitError
-        For a rate, length, number or amount that makes no sense.
 
     Examples
     --------
@@ -128,7 +121,7 @@ class Cohort:
         and II.
         """
         def make(who: Examination) -> NDArray[np.float32]:
-            leads = self._clean(who, who.severity)
+            leads = self._clean(who)
             if self.noise > 0:
                 potential = electrode_noise(self._keyed, who.ids, who.respiration, self.fs, self.sig_len)
                 leads += np.float32(self.noise) * noise_leads(potential)
@@ -139,7 +132,7 @@ class Cohort:
     def clean(self, indices: ArrayLike, *, severity: NDArray[Any] | None = None,
               threads: int | None = None) -> NDArray[np.float32]:
         """ECGs without noise, `(n, 12, sig_len)`; see `signals`."""
-        return self._in_chunks(lambda who: self._clean(who, who.severity), indices, severity, threads)
+        return self._in_chunks(self._clean, indices, severity, threads)
 
     def counterfactual(self, indices: ArrayLike, remove: str | Iterable[str] | None = None, *,
                        severity: NDArray[Any] | None = None, threads: int | None = None) -> NDArray[np.float32]:
@@ -157,7 +150,7 @@ class Cohort:
         beats stay where they are, so for atrial fibrillation the mask holds the missing P waves and the f-waves.
         """
         def make(who: Examination) -> NDArray[np.float32]:
-            return self._clean(who, who.severity) - self._clean(who, who.severity * kept)
+            return self._clean(who) - self._clean(who, who.severity * kept)
 
         kept = self.without([0], remove, severity=np.ones((1, len(self.edit_names))))
         return np.abs(self._in_chunks(make, indices, severity, threads))
@@ -195,8 +188,9 @@ class Cohort:
                             variability=who.variability, ectopy=who.ectopy,
                             fibrillation=who.severity[:, EDIT_NAMES.index("AF")], seconds=self.seconds)
 
-    def _clean(self, who: Examination, severity: NDArray[np.float64]) -> NDArray[np.float32]:
+    def _clean(self, who: Examination, severity: NDArray[np.float64] | None = None) -> NDArray[np.float32]:
         """Eight independent leads without noise; the wavelets of `severity`, the beats of `who`."""
+        severity = who.severity if severity is None else severity
         vector = heart_vector(wavelets(severity, who.variation), self._beats(who), self.fs, self.sig_len)
         rhythm.add_f_waves(vector, self._keyed, who.ids, severity[:, EDIT_NAMES.index("AF")], self.fs)
         rhythm.breathe(vector, self._keyed, who.ids, who.respiration, who.breath_depth, self.fs)

@@ -173,8 +173,7 @@ def rotation(degrees: NDArray[np.float64]) -> NDArray[np.float64]:
     """
     turned = np.broadcast_to(np.eye(3), (len(degrees), 3, 3))
     for angle, (a, b) in zip(np.deg2rad(degrees).T, ((0, 1), (0, 2), (1, 2)), strict=True):
-        turn = np.zeros((len(degrees), 3, 3))
-        turn[:] = np.eye(3)
+        turn = np.tile(np.eye(3), (len(degrees), 1, 1))
         turn[:, a, a] = turn[:, b, b] = np.cos(angle)
         turn[:, b, a] = np.sin(angle)
         turn[:, a, b] = -np.sin(angle)

@@ -31,11 +31,8 @@ PREVALENCE: Mapping[str, tuple[float, float, float]] = {
 }
 #: The same of the finer diseases: round numbers, plausible, not measured. With them about a quarter are healthy.
 FINER_PREVALENCE: Mapping[str, tuple[float, float, float]] = {
-    "ISCLA": (0.050, 1.4, 0.9), "ISCAN": (0.050, 1.4, 0.9), "ISCIN": (0.050, 1.4, 0.9), "NDT": (0.050, 1.4, 0.9),
-    "STD": (0.050, 1.4, 0.9), "DIG": (0.030, 1.4, 0.9), "IRBBB": (0.050, 1.0, 0.7), "IVCD": (0.050, 1.4, 0.9),
-    "LPFB": (0.030, 1.4, 0.9), "ASMI": (0.050, 1.4, 0.9), "LMI": (0.050, 1.4, 0.9), "PMI": (0.030, 1.4, 0.9),
-    "IMI_mild": (0.050, 1.4, 0.9), "VCLVH": (0.050, 1.4, 0.9), "RVH": (0.030, 1.4, 0.9), "LAE": (0.050, 1.4, 0.9),
-    "LVOLT": (0.030, 1.4, 0.9), "PRWP": (0.050, 1.4, 0.9),
+    **{name: (0.050, 1.4, 0.9) for name in FINER_NAMES},
+    **{name: (0.030, 1.4, 0.9) for name in ("DIG", "LPFB", "PMI", "RVH", "LVOLT")}, "IRBBB": (0.050, 1.0, 0.7),
 }
 #: The first rules out those after it: they cannot both be, or the first hides them on an ECG.
 RULES_OUT: tuple[tuple[str, ...], ...] = (

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from ecgkit.simulator.catalogue import IS_ATRIAL, IS_DEPOLARISATION, IS_PLATEAU, IS_REPOLARISATION
@@ -81,16 +82,9 @@ def intervals(found: Waves) -> Intervals:
     normal = (found.kind == NORMAL)[:, :, None, None]
     marks = np.where(normal, found.ms, np.nan)
     p, qrs, t = (marks[:, :, k] for k in range(3))
-    return Intervals(pr=_median(qrs[..., 0] - p[..., 0]), qrs=_median(qrs[..., 2] - qrs[..., 0]),
-                     qt=_median(t[..., 2] - qrs[..., 0]), rr=np.nanmean(found.rr, axis=1))
-
-
-def _median(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Median along the last axis without nan; nan (and no warning) where there is nothing else."""
-    ordered = np.sort(values, axis=1)
-    count = np.isfinite(values).sum(axis=1)
-    row = np.arange(len(values))
-    return (ordered[row, np.maximum(count - 1, 0) // 2] + ordered[row, count // 2]) / 2
+    pr, qrs_width, qt = (pd.DataFrame(gap).median(axis=1).to_numpy() for gap in (
+        qrs[..., 0] - p[..., 0], qrs[..., 2] - qrs[..., 0], t[..., 2] - qrs[..., 0]))
+    return Intervals(pr, qrs_width, qt, rr=np.nanmean(found.rr, axis=1))
 
 
 def _marks(hearts: Wavelets) -> NDArray[np.float64]:

@@ -14,8 +14,7 @@ from torch import Tensor
 
 from ecgkit.errors import EcgkitError
 from ecgkit.leads import FROM_ELECTRODES, limb_residual
-from ecgkit.transforms import every_crop, random_crop
-from ecgkit.transforms.augment import (
+from ecgkit.transforms import (
     Perturb,
     add_electrode_noise,
     add_emg,
@@ -25,11 +24,13 @@ from ecgkit.transforms.augment import (
     blank_partially,
     blank_parts,
     emg_power,
+    every_crop,
     filtered,
     gaussian,
     keep_leads,
     mask_leads,
     normal,
+    random_crop,
     scale_gain,
     time_out,
     uniform,

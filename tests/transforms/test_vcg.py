@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ecgkit.errors import EcgkitError
 from ecgkit.leads import LIMB_FROM_I_II, from_vcg, limb_residual, to_vcg
-from ecgkit.transforms.vcg import transform_vcg, vcg_matrix
+from ecgkit.transforms import transform_vcg, vcg_matrix
 
 both_forms = pytest.mark.parametrize("keep_residual", [False, True])
 STILL = torch.zeros(1, 3)

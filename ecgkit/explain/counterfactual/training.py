@@ -25,7 +25,7 @@ from ecgkit.explain.results import kept_labels
 from ecgkit.leads import independent
 from ecgkit.models.generator import Discriminator, Edited, Generator
 from ecgkit.training.checkpoint import Run, seeded
-from ecgkit.transforms.augment import filtered, gaussian
+from ecgkit.transforms import filtered, gaussian
 
 #: An edit of so many mV counts as half a change.
 HALF_CHANGED = 0.03

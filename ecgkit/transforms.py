@@ -1,4 +1,4 @@
-"""What an ECG may undergo in training while its diagnosis stays: crops, lost leads and parts, gain, wander, noise.
+"""Batched torch augmentations of ECGs: crops, lost leads and parts, gain, wander, noise, a turn of the heart vector.
 
 Tensors are `(batch, n_leads, sig_len)`; every `generator` is the source of randomness, on the CPU. Noise that
 electrodes pick up is made at the nine of them, so that the leads keep Einthoven's law.
@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.functional import conv1d, pad
 
 from ecgkit.errors import EcgkitError
-from ecgkit.leads import FROM_ELECTRODES, LIMB, N_LEADS
+from ecgkit.leads import DOWER, FROM_ELECTRODES, INVERSE_DOWER, LIMB, N_LEADS
 
 
 def random_crop(x: Tensor, crop_len: int, generator: torch.Generator | None = None) -> Tensor:
@@ -216,16 +216,9 @@ def add_noise(x: Tensor, amplitude: float, generator: torch.Generator | None = N
 
 @dataclass(frozen=True)
 class Perturb:
-    """All of them in turn, each with its own strength; 0 leaves one out.
+    """Gain, lost leads, wander and noise in turn, each with its own strength; 0 leaves one out.
 
-    Parameters
-    ----------
-    gain : float
-        Standard deviation of the logarithm of the gain.
-    mask : float
-        Probability of losing a lead.
-    wander, noise : float
-        In millivolts.
+    `gain` is the standard deviation of its logarithm, `mask` the probability of losing a lead, the others are in mV.
     """
 
     gain: float = 0.15
@@ -244,3 +237,65 @@ class Perturb:
         if self.noise:
             x = add_noise(x, self.noise, generator)
         return x
+
+
+#: Infinitesimal rotations about X, Y and Z.
+_ABOUT = torch.tensor([[[0, 0, 0], [0, 0, -1], [0, 1, 0]],
+                       [[0, 0, 1], [0, 0, 0], [-1, 0, 0]],
+                       [[0, -1, 0], [1, 0, 0], [0, 0, 0]]], dtype=torch.float64)
+
+
+def transform_vcg(x: Tensor, angle: float = 45.0, scale: float = 1.5, keep_residual: bool = False,
+                  generator: torch.Generator | None = None) -> Tensor:
+    """Turn and stretch each ECG's heart vector at random (3KG, Gopal et al. 2021).
+
+    Parameters
+    ----------
+    x : Tensor, shape (batch, 12, sig_len)
+        Scaled by one number for all leads, if at all: a scale for each lead would break its geometry.
+    angle : float
+        Rotation about each axis is uniform from -angle to angle, in degrees.
+    scale : float
+        Stretch along each axis is uniform from 1 to `scale`, and inverted with probability 1/2.
+    keep_residual : bool
+        Keep what a dipole cannot carry (see `vcg_matrix`).
+    generator : torch.Generator, optional
+        Source of randomness, on the CPU.
+
+    Returns
+    -------
+    Tensor, shape (batch, 12, sig_len)
+        Limb leads obey Einthoven's and Goldberger's relations; with `keep_residual`, where those of `x` did.
+
+    Raises
+    ------
+    EcgkitError
+        Where there are not twelve leads, or `scale` is below 1.
+    """
+    if x.ndim != 3 or x.shape[1] != N_LEADS:
+        raise EcgkitError(f"signal of shape {tuple(x.shape)}; the heart vector needs (batch, {N_LEADS}, sig_len)")
+    if not scale >= 1:
+        raise EcgkitError(f"scale is {scale}; give 1 (no stretch) or more")
+    draw = torch.rand(3, len(x), 3, generator=generator, dtype=torch.float64)
+    angles = torch.deg2rad(angle * (2 * draw[0] - 1))
+    stretch = 1 + (scale - 1) * draw[1]
+    stretch = torch.where(draw[2] < 0.5, 1 / stretch, stretch)
+    return vcg_matrix(angles, stretch, keep_residual).to(x) @ x
+
+
+def vcg_matrix(angles: Tensor, stretch: Tensor, keep_residual: bool = False) -> Tensor:
+    """Change of the twelve leads, `(batch, 12, 12)`, that a rotation and then a stretch of the heart vector make.
+
+    `angles`, `(batch, 3)`, are radians about X, then Y, then Z; `stretch`, `(batch, 3)`, factors along X, Y and Z. With
+    D for Dower's matrix and D+ for its inverse (Edenbrandt & Pahlm 1988), it is D S R D+, what the rotated dipole alone
+    gives (3KG); or, to `keep_residual`, I + D (S R - I) D+, which changes the dipole's part in the same way and leaves
+    the rest of the signal as it was.
+    """
+    angles, stretch = angles.double(), stretch.double()
+    spin = (torch.eye(3, dtype=torch.float64) + angles.sin()[..., None, None] * _ABOUT
+            + (1 - angles.cos())[..., None, None] * (_ABOUT @ _ABOUT))
+    change = stretch[..., None] * (spin[:, 2] @ spin[:, 1] @ spin[:, 0])
+    to_leads, to_vcg = torch.from_numpy(DOWER), torch.from_numpy(INVERSE_DOWER)
+    if keep_residual:
+        return torch.eye(N_LEADS, dtype=torch.float64) + to_leads @ (change - torch.eye(3)) @ to_vcg
+    return to_leads @ change @ to_vcg
