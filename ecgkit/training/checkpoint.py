@@ -68,24 +68,8 @@ class Run:
 class Resumable:
     """A training in progress, taken up where its checkpoint stands.
 
-    A subclass builds networks and optimizers, hands them over, counts `step`, adds to `history`, and calls `save` now
-    and then. A checkpoint holds no random state, so draws must depend on the run's seed and on `step` alone.
-
-    Parameters
-    ----------
-    run : Run
-    models : mapping
-        Networks by name.
-    optimizers : mapping
-        By the name of what they train.
-    cycle : LRScheduler, optional
-
-    Attributes
-    ----------
-    step : int
-        What is done already.
-    history : list of dict
-        Rows of the table that the run gives.
+    A subclass hands over its networks and optimizers by name, counts `step`, adds rows to `history`, and calls `save`
+    now and then. A checkpoint holds no random state, so draws must depend on the run's seed and on `step` alone.
     """
 
     def __init__(self, run: Run, models: Mapping[str, nn.Module], optimizers: Mapping[str, torch.optim.Optimizer],
@@ -106,9 +90,12 @@ class Resumable:
                    for name, model in self.models.items() for key, value in model.state_dict().items()}
         tensors |= {f"{name}-optimizer/{index}/{key}": value for name, state in states.items()
                     for index, values in state["state"].items() for key, value in values.items()}
-        save_checkpoint(self._file, tensors, {
-            "step": self.step, "history": self.history, "cycle": self._cycle.state_dict() if self._cycle else None,
-            "groups": {name: state["param_groups"] for name, state in states.items()}})
+        told = {"step": self.step, "history": self.history, "cycle": self._cycle.state_dict() if self._cycle else None,
+                "groups": {name: state["param_groups"] for name, state in states.items()}}
+        # A clone each: safetensors refuses tensors that share memory, as tied or averaged weights may.
+        tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
+        with whole(self._file) as partial:
+            save_file(tensors, partial, metadata={"state": json.dumps(told)})
 
     def _restore(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
         for name, model in self.models.items():
@@ -134,7 +121,9 @@ def seeded(seed: int) -> Iterator[None]:
 
 def run_file(folder: str | Path, run: Mapping[str, Any]) -> Path:
     """Where a run keeps its checkpoint: named by what the run is (see `Run`), so that another run never meets it."""
-    told = json.dumps({**run, "code": code_digest(), "torch": torch.__version__}, sort_keys=True, default=_told)
+    # After a change of the code that a training run passes through, no old checkpoint is taken up.
+    code = code_digest("transforms", "models", "losses", "training")
+    told = json.dumps({**run, "code": code, "torch": torch.__version__}, sort_keys=True, default=_told)
     digest = hashlib.sha256(told.encode()).hexdigest()[:16]
     return Path(folder) / f"{digest}.safetensors"
 
@@ -149,11 +138,11 @@ def _told(value: Any) -> Any:
 
 
 @cache
-def code_digest() -> str:
-    """SHA-256 of the code that a training run passes through: after a change to it, no old checkpoint is taken up."""
+def code_digest(*rooms: str) -> str:
+    """SHA-256 of the code of some rooms of the package."""
     package = Path(str(files("ecgkit")))
     digest = hashlib.sha256()
-    for room in ("transforms", "models", "losses", "training"):
+    for room in rooms:
         for path in sorted((package / room).glob("*.py")):
             digest.update(path.read_bytes())
     return digest.hexdigest()
@@ -176,16 +165,8 @@ def whole(path: Path) -> Iterator[Path]:
     os.replace(partial, path)
 
 
-def save_checkpoint(path: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
-    """Write tensors (safetensors) and a state that JSON knows (its metadata)."""
-    # A clone each: safetensors refuses tensors that share memory, as tied or averaged weights may.
-    cloned = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
-    with whole(path) as partial:
-        save_file(cloned, partial, metadata={"state": json.dumps(state)})
-
-
 def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read what `save_checkpoint` wrote; a damaged file raises EcgkitError."""
+    """Tensors and state of a checkpoint; a damaged file raises EcgkitError."""
     try:
         with safe_open(path, framework="pt") as file:
             state = json.loads((file.metadata() or {})["state"])

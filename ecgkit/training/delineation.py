@@ -67,11 +67,9 @@ class DelineationSettings:
     options : dict
         Of `Delineator`.
     seconds : float
-        Length of a window.
+        Length of a window, of which `ecgs_per_epoch` make an "epoch".
     real_share : float
         Share of each batch that is drawn from annotated recordings, where there are any.
-    ecgs_per_epoch : int
-        Windows that make an "epoch".
     schedule : Schedule
     """
 
@@ -85,7 +83,7 @@ class DelineationSettings:
 
 def train_delineator(annotated: Annotated | None = None, *, settings: DelineationSettings | None = None, seed: int = 0,
                      checkpoints: str | Path | None = None, device: str = "cpu") -> tuple[Delineator, pd.DataFrame]:
-    """Train a delineator.
+    """Train a delineator, given in eval mode with one row per epoch: `epoch`, `loss`, `learning_rate`.
 
     Parameters
     ----------
@@ -94,13 +92,6 @@ def train_delineator(annotated: Annotated | None = None, *, settings: Delineatio
     settings : DelineationSettings, optional
     seed, checkpoints, device
         See `ecgkit.training.Run`; the seed is also of the patients.
-
-    Returns
-    -------
-    Delineator
-        In eval mode.
-    DataFrame
-        One row per epoch: `epoch`, `loss`, `learning_rate`.
     """
     settings = settings or DelineationSettings()
     with seeded(seed):
@@ -199,6 +190,6 @@ def _disturbed(x: Tensor, fs: float, generator: torch.Generator) -> Tensor:
         spectrum = torch.fft.rfft(x)
         hertz = torch.fft.rfftfreq(x.shape[-1], 1 / fs)
         x = torch.fft.irfft(spectrum * (1 + (hertz / NARROW_HZ) ** 8).rsqrt(), n=x.shape[-1])
-    else:
-        x = add_emg(x, 0.03, fs, generator) if torch.rand(1, generator=generator) < 0.5 else x
+    elif torch.rand(1, generator=generator) < 0.5:
+        x = add_emg(x, 0.03, fs, generator)
     return x

@@ -34,10 +34,9 @@ class FinetuneSettings:
     ----------
     strengths : sequence of float
         Of the first stage: values of C for `linear_probe` to choose from.
-    steps : int
-        Of the second stage: the fewest optimiser steps, made however few ECGs there are.
-    epochs : int
-        Windows per labelled ECG, where that makes more steps.
+    steps, epochs : int
+        Of the second stage: the fewest optimiser steps, made however few ECGs there are; windows per labelled ECG,
+        where that makes more steps.
     batch_size : int
         Windows of a step. ECGs are drawn with replacement.
     learning_rate : float
@@ -121,10 +120,13 @@ def finetune(embedder: Embedder, train: ECGDataset, *, validation: ECGDataset | 
     model = classifier_of(embedder, probe, train.label_names, dropout=settings.dropout).to(device)
     pull = _pull(model, settings.anchor / len(train))
     labels = torch.from_numpy(train.labels).float().to(device)
+    norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
 
     def loss(model: Classifier, batch: Tensor, generator: torch.Generator) -> Tensor:
         if settings.keep_statistics:
-            _keep_statistics(model)
+            # In eval mode inside a model that the loop has put in training mode.
+            for module in norms:
+                module.eval()
         drawn = torch.randint(len(train), (len(batch),), generator=generator)
         x = windows(train, drawn, embedder.crop_len, settings.perturb, generator, device)
         return binary_cross_entropy_with_logits(model(x), labels[drawn.to(device)]) + pull(model)
@@ -200,10 +202,3 @@ def _pull(model: nn.Module, strength: float) -> Callable[[nn.Module], Tensor | f
         return 0.5 * strength * torch.stack([(now - then).square().sum() for now, then in pairs]).sum()
 
     return pull
-
-
-def _keep_statistics(model: nn.Module) -> None:
-    """Put batch normalisation in eval mode inside a model that the loop has put in training mode."""
-    for module in model.modules():
-        if isinstance(module, _BatchNorm):
-            module.eval()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import ClassVar
 
@@ -17,7 +15,7 @@ from ecgkit.errors import EcgkitError
 from ecgkit.models.weights import load_delineator
 from ecgkit.physiology import COLUMNS, measure
 from ecgkit.progress import track
-from ecgkit.training.checkpoint import run_file, weights_digest, whole
+from ecgkit.training.checkpoint import code_digest, run_file, weights_digest, whole
 from ecgkit.training.probe import Features, Standard, check_shapes
 
 #: ECGs that are measured and kept together.
@@ -60,7 +58,8 @@ class MeasuredFeatures:
 
     def identity(self) -> dict[str, object]:
         """What decides the measurements beside the signals."""
-        return {"task": "measurements", "fs": self.fs, **_measuring()}
+        return {"task": "measurements", "fs": self.fs, "physiology": code_digest("physiology"),
+                "delineator": weights_digest(load_delineator())}
 
     def _chunk(self, signals: NDArray[np.float32], run: dict[str, object]) -> NDArray[np.float64]:
         if self.folder is None:
@@ -76,30 +75,13 @@ class MeasuredFeatures:
             raise EcgkitError(f"{file}: the measurements are damaged; remove the file to measure anew") from error
 
 
-@cache
-def _measuring() -> dict[str, str]:
-    """Digests of the code that measures and of the delineator."""
-    code = hashlib.sha256()
-    for path in sorted(Path(str(files("ecgkit.physiology"))).glob("*.py")):
-        code.update(path.read_bytes())
-    return {"physiology": code.hexdigest(), "delineator": weights_digest(load_delineator())}
-
-
 @dataclass(frozen=True)
 class Filled:
     """Measurements made fit for a linear model: none missing, none far out.
 
-    A missing measurement becomes the median and is flagged by a 1; what is always missing together shares one flag.
-    Measurements are standardised and cut off at `FURTHEST` standard deviations; flags stay 0 and 1, since a rare one
-    would be made large. All is learnt without a label, so from all training ECGs.
-
-    Parameters
-    ----------
-    median : ndarray, shape (n_features,)
-    standard : Standard
-        Of the measurements with medians filled in.
-    flagged : ndarray of int, shape (n_flags,)
-        Features whose being missing is a feature too.
+    A missing measurement becomes the `median` and is flagged by a 1; what is always missing together shares one flag,
+    that of a feature in `flagged`. Measurements are standardised and cut off at `FURTHEST` standard deviations; flags
+    stay 0 and 1, since a rare one would be made large. All is learnt without a label, so from all training ECGs.
     """
 
     median: NDArray[np.float64]
@@ -143,12 +125,9 @@ def random_forest(features: NDArray[np.float64], labels: NDArray[np.uint8], *, s
 
     Parameters
     ----------
-    features : ndarray, shape (n, n_features)
-        Measurements of the labelled ECGs; nan where unknown.
-    labels : ndarray, shape (n, n_labels)
-        Multi-hot.
+    features, labels : ndarray, shape (n, n_features) and (n, n_labels)
+        Measurements of the labelled ECGs, nan where unknown, and their labels, multi-hot.
     seed : int
-        Of the trees.
     n_trees : int
 
     Raises

@@ -1,20 +1,142 @@
-"""The methods of pretraining by name: the views that each compares, its loss, and the encoder it is made for."""
+"""The methods of pretraining by name: the views that each compares, its heads, its loss, and the encoder it is for."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
 
 from ecgkit import losses
 from ecgkit.errors import EcgkitError
+from ecgkit.models.windowed import Embedder
 from ecgkit.training import views
-from ecgkit.training.learners import Momentum, Predictive, Siamese, Streams
 from ecgkit.training.views import NO_AUGMENT, Augment, Batch, PretrainSettings
+
+# Learners are an embedder and the heads that a method puts on it and later throws away; each is made of an embedder,
+# the settings and the number of steps of the whole training.
+
+def mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
+    """Two layers with batch normalisation and a rectifier between (SimCLR's and BYOL's heads)."""
+    return nn.Sequential(nn.Linear(inputs, hidden, bias=False), nn.BatchNorm1d(hidden), nn.ReLU(inplace=True),
+                         nn.Linear(hidden, outputs))
+
+
+class Siamese(nn.Module):
+    """Every view goes through the same encoder and projector."""
+
+    def __init__(self, embedder: Embedder, settings: PretrainSettings, n_steps: int = 1) -> None:
+        super().__init__()
+        self.embedder = embedder
+        self.projector = mlp(embedder.n_features, embedder.n_features, settings.projection)
+
+    def forward(self, views: Tensor) -> Any:
+        """Map views `(n, *views, 12, crop_len)` in mV to projections `(n, *views, projection)`."""
+        return self.projector(self.embedder(views.flatten(0, -3))).unflatten(0, views.shape[:-2])
+
+
+class Streams(nn.Module):
+    """Every lead group of every view has a projection of its own; the projector is shared. The encoder has streams."""
+
+    def __init__(self, embedder: Embedder, settings: PretrainSettings, n_steps: int = 1) -> None:
+        super().__init__()
+        _check_has(embedder, "streams", "lead groups", "dual_stream, or leave out dual-stream")
+        self.embedder = embedder
+        width = embedder.n_features // cast(int, embedder.encoder.n_groups)
+        self.projector = mlp(width, width, settings.projection)
+
+    def forward(self, views: Tensor) -> Tensor:
+        """Map views `(n, *views, 12, crop_len)` in mV to projections `(n, *views, groups, projection)`."""
+        windows = self.embedder.windows(views.flatten(0, -3)).flatten(0, 1)
+        streams = cast(Any, self.embedder.encoder).streams(windows)
+        return self.projector(streams.flatten(0, 1)).unflatten(0, (*views.shape[:-2], streams.shape[1]))
+
+
+class Predictive(nn.Module):
+    """Linear predictors of an encoder's future steps from the context (van den Oord et al. 2018, equation 3)."""
+
+    def __init__(self, embedder: Embedder, settings: PretrainSettings, n_steps: int = 1) -> None:
+        super().__init__()
+        _check_has(embedder, "steps", "steps in time", "cpc or s4d")
+        self.embedder, self.horizon = embedder, settings.horizon
+        encoder = cast(Any, embedder.encoder)
+        self.predictors = nn.Linear(encoder.context_features, settings.horizon * encoder.step_features, bias=False)
+
+    def forward(self, views: Tensor) -> tuple[Tensor, Tensor]:
+        """Map `(n, 12, crop_len)` in mV to predictions `(n, steps, horizon, d)` and the steps' `(n, steps, d)`."""
+        encoder = cast(Any, self.embedder.encoder)
+        steps = encoder.steps(self.embedder.windows(views).flatten(0, 1))
+        return self.predictors(encoder.context(steps)).unflatten(-1, (self.horizon, -1)), steps
+
+
+def _check_has(embedder: Embedder, what: str, meaning: str, choose: str) -> None:
+    if not hasattr(embedder.encoder, what):
+        name = cast(dict[str, Any], embedder.encoder.config)["name"]
+        raise EcgkitError(f"the encoder {name} has no {meaning}; choose {choose}")
+
+
+def momentum_at(start: float, step: int, n_steps: int) -> float:
+    """Share of itself that the target keeps: from `start` to 1 by a cosine (BYOL, Grill et al. 2020, section 3.2)."""
+    return 1 - (1 - start) * (math.cos(math.pi * step / n_steps) + 1) / 2
+
+
+class Target(nn.Module):
+    """A copy of a network that follows it slowly, for `n_steps` steps, and learns nothing by itself.
+
+    It is in training mode as the network is, so batch normalisation uses the statistics of the batch, as in both
+    papers' code; only parameters follow, and its running statistics, which nothing reads, are its own. The count of
+    steps is a buffer, so a resumed run goes on with the momentum where it stopped.
+    """
+
+    step: Tensor
+
+    def __init__(self, network: nn.Module, momentum: float, n_steps: int) -> None:
+        super().__init__()
+        self.network = deepcopy(network).requires_grad_(False)
+        self.momentum, self.n_steps = momentum, n_steps
+        self.register_buffer("step", torch.zeros((), dtype=torch.long))
+
+    @torch.no_grad()
+    def follow(self, network: nn.Module) -> None:
+        """Move every parameter towards the network's: t <- m t + (1 - m) o."""
+        keep = momentum_at(self.momentum, int(self.step), self.n_steps)
+        for own, other in zip(self.network.parameters(), network.parameters(), strict=True):
+            own.lerp_(other, 1 - keep)
+        self.step += 1
+
+    @torch.no_grad()
+    def forward(self, x: Tensor) -> Tensor:
+        """Give what the slow network makes of `x`, without a gradient."""
+        return self.network(x)
+
+
+class Momentum(Siamese):
+    """Online network with a predictor, and its slow target (MoCo v3, Chen, Xie & He 2021; BYOL, Grill et al. 2020).
+
+    The target follows at the start of a training step, which is where it stands after the step before.
+    """
+
+    def __init__(self, embedder: Embedder, settings: PretrainSettings, n_steps: int = 1) -> None:
+        super().__init__(embedder, settings)
+        self.predictor = mlp(settings.projection, embedder.n_features, settings.projection)
+        self.target = Target(self._online(), settings.momentum, n_steps)
+
+    def forward(self, views: Tensor) -> tuple[Tensor, Tensor]:
+        """Map views `(n, views, 12, crop_len)` in mV to predictions and targets, `(n, views, projection)` each."""
+        if self.training:
+            self.target.follow(self._online())
+        projections = super().forward(views)
+        predictions = self.predictor(projections.flatten(0, -2)).view_as(projections)
+        return predictions, self.target(views.flatten(0, -3)).view_as(projections)
+
+    def _online(self) -> nn.Sequential:
+        return nn.Sequential(self.embedder, self.projector)
+
 
 #: What a loss gets: the learner's outputs, the batch, the temperature, and a generator for draws of its own.
 Loss = Callable[[Any, Batch, float, torch.Generator], Tensor]
@@ -36,12 +158,8 @@ class Method:
         From an embedder, the settings and the number of steps to the module that maps views to what the loss compares.
     items : {"recordings", "patients", "simulated patients"}
         What batches are drawn from.
-    encoder : str
-        The encoder that it is made for.
-    temperature : float
-        Where its loss has one.
-    augment : Augment
-        Of its paper.
+    encoder, temperature, augment
+        Those of its paper, or what it is made for.
     needs_labels : bool
     """
 
@@ -124,16 +242,6 @@ def _group_segment_loss(z: Tensor, batch: Batch, temperature: float, generator: 
     return torch.stack([losses.lead_segment_loss(part, patients, temperature) for part in parts]).mean()
 
 
-def _two(z: Tensor) -> tuple[Tensor, Tensor]:
-    """The two views of `(n, 2, d)`."""
-    return z[:, 0], z[:, 1]
-
-
-def _supcon(z: Tensor, batch: Batch, temperature: float, generator: torch.Generator) -> Tensor:
-    assert batch.labels is not None
-    return losses.supcon(z, batch.labels, temperature)
-
-
 #: Where views are leads, each step draws some, the same for the whole batch, and averages over all pairs of the views
 #: that they give; the encoder sees the recording with all other leads set to zero (see `leads_per_step`).
 METHODS: dict[str, Method | SimulatorTask] = {
@@ -157,22 +265,22 @@ METHODS: dict[str, Method | SimulatorTask] = {
         views.leads_of_augmentations, lambda z, batch, t, g: losses.three_kg(z, temperature=t),
         augment=Augment(keep_residual=False, mask=0, blank=0.5)),
     "supcon": Method(
-        "recordings are alike as far as their labels overlap (SupCon, Khosla et al. 2020)", views.two_crops, _supcon,
-        augment=Augment(), needs_labels=True),
+        "recordings are alike as far as their labels overlap (SupCon, Khosla et al. 2020)", views.two_crops,
+        lambda z, batch, t, g: losses.supcon(z, cast(Tensor, batch.labels), t), augment=Augment(), needs_labels=True),
     "moco_v3": Method(
         "each crop finds the other's slow embedding (MoCo v3, Chen, Xie & He 2021)", views.two_crops,
-        lambda out, batch, t, g: losses.moco_v3(*_two(out[0]), *_two(out[1]), t), learner=Momentum,
-        temperature=0.2, augment=Augment()),
+        lambda out, batch, t, g: losses.moco_v3(out[0][:, 0], out[0][:, 1], out[1][:, 0], out[1][:, 1], t),
+        learner=Momentum, temperature=0.2, augment=Augment()),
     "byol": Method(
         "each crop predicts the other's slow embedding (BYOL, Grill et al. 2020)", views.two_crops,
-        lambda out, batch, t, g: losses.byol(*_two(out[0]), *_two(out[1])), learner=Momentum,
+        lambda out, batch, t, g: losses.byol(*out[0].unbind(1), *out[1].unbind(1)), learner=Momentum,
         augment=Augment()),
     "barlow": Method(
         "the crops' correlation matrix is the identity (Barlow Twins, Zbontar et al. 2021)", views.two_crops,
-        lambda z, batch, t, g: losses.barlow_twins(*_two(z)), augment=Augment()),
+        lambda z, batch, t, g: losses.barlow_twins(*z.unbind(1)), augment=Augment()),
     "vicreg": Method(
         "like crops, features that vary and differ (VICReg, Bardes, Ponce & LeCun 2022)", views.two_crops,
-        lambda z, batch, t, g: losses.vicreg(*_two(z)), augment=Augment()),
+        lambda z, batch, t, g: losses.vicreg(*z.unbind(1)), augment=Augment()),
     "cpc": Method(
         "the context tells the steps to come (CPC, van den Oord et al. 2018; Mehari & Strodthoff 2022)",
         views.one_crop, lambda out, batch, t, g: losses.cpc(out[0], out[1], temperature=t, generator=g),

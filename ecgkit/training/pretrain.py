@@ -27,14 +27,12 @@ from ecgkit.training.views import PatientPairs, PretrainSettings, Recordings, Si
 
 __all__ = ["PretrainSettings", "monitors", "pretrain", "simulated_settings", "untrained", "warn_if_collapsed"]
 
-#: ECGs that are looked at; more tell no more.
-MOST = 1024
+#: ECGs that are looked at, since more tell no more, and neighbours of each that vote.
+MOST, NEIGHBOURS = 1024, 10
 #: Embeddings of a smaller effective rank lie on a line, or in one point.
 LEAST_RANK = 2.0
 #: Embeddings that differ by a smaller share of their length are one point: what is left are rounding errors.
 ALIKE = 1e-4
-#: Neighbours that vote.
-NEIGHBOURS = 10
 
 
 def monitors(embedder: Embedder, data: ECGDataset) -> dict[str, float]:

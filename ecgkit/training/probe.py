@@ -97,10 +97,8 @@ def linear_probe(features: Features, labels: NDArray[np.uint8], *, groups: Array
 
     Parameters
     ----------
-    features : ndarray, shape (n, n_features)
-        Embeddings of the labelled ECGs.
-    labels : ndarray, shape (n, n_labels)
-        Multi-hot.
+    features, labels : ndarray, shape (n, n_features) and (n, n_labels)
+        Embeddings of the labelled ECGs, and their labels, multi-hot.
     groups : array_like, shape (n,)
         Patient of each ECG.
     seed : int
@@ -246,15 +244,10 @@ def frozen_head(features: Features, labels: NDArray[np.uint8], *, seed: int,
     Parameters
     ----------
     features, labels, standard
-        As in `linear_probe`.
+        As in `linear_probe`, with the same errors.
     seed : int
         Of the initial weights, the batches and the dropout.
     settings : HeadSettings, optional
-
-    Raises
-    ------
-    EcgkitError
-        Where shapes do not fit, there is no ECG or a feature is not finite.
     """
     settings = settings or HeadSettings()
     _check(features, labels)

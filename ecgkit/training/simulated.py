@@ -68,14 +68,10 @@ class SimulatedSettings:
 
     Parameters
     ----------
-    encoder : str
-        A name of `ecgkit.models.ENCODERS`.
-    encoder_options : dict
-        Passed to the encoder: widths, kernel size.
-    fs : float
-        Sampling rate in Hz.
-    crop_seconds : float
-        Length of each simulated ECG.
+    encoder, encoder_options
+        As in `SupervisedSettings`.
+    fs, crop_seconds : float
+        Sampling rate in Hz and length of each simulated ECG.
     finer : bool
         Whether patients may also have the simulator's finer diseases: thirty in all, not twelve.
     superclass_weight : float
@@ -83,12 +79,10 @@ class SimulatedSettings:
     interval_weight : float
         Of the squared error of the standardised intervals, beside the cross-entropy of the severities.
     beat_weight : float
-        Of the squared error of the clean beat that is drawn from the noisy ECG; 0 leaves it
-        out. A network that only names diseases forgets the waves that real diseases change in other ways.
-    gain : float
-        Spread of the gain (`ecgkit.transforms.scale_gain`).
-    mask : float
-        Probability with which a lead goes missing (`ecgkit.transforms.mask_leads`).
+        Of the squared error of the clean beat that is drawn from the noisy ECG; 0 leaves it out. A network that only
+        names diseases forgets the waves that real diseases change in other ways.
+    gain, mask : float
+        Spread of the gain (`ecgkit.transforms.scale_gain`), probability that a lead goes missing (`mask_leads`).
     ecgs_per_epoch : int
         Simulated ECGs that make an "epoch"; none is ever seen twice.
     schedule : Schedule

@@ -179,10 +179,8 @@ def evaluate(classifier: Classifier, data: ECGDataset, *, validation: ECGDataset
         Same labels and rate as the classifier.
     validation : ECGDataset, optional
         Where the thresholds of F1 are chosen; without it F1 is left out.
-    n_boot : int
-        Bootstrap resamples.
-    seed : int
-        Of the resamples.
+    n_boot, seed : int
+        Bootstrap resamples, and their seed.
 
     Returns
     -------

@@ -11,21 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ecgkit import transforms
 from ecgkit.datasets.base import ECGDataset
 from ecgkit.errors import EcgkitError
 from ecgkit.leads import LIMB, N_LEADS
 from ecgkit.simulator import Cohort
 from ecgkit.training.loop import Schedule
-from ecgkit.transforms import (
-    add_electrode_noise,
-    add_emg,
-    blank_partially,
-    blank_parts,
-    mask_leads,
-    random_crop,
-    scale_gain,
-    transform_vcg,
-)
+from ecgkit.transforms import random_crop
 
 #: Simulated patients are numbers below this one; a number comes up twice once in billions.
 NUMBERS = 1 << 40
@@ -67,21 +59,21 @@ class Augment:
     def __call__(self, x: Tensor, fs: float, generator: torch.Generator | None = None) -> Tensor:
         """Change `(batch, 12, crop_len)` in mV, at `fs` Hz."""
         if self.gain:
-            x = scale_gain(x, self.gain, generator)
+            x = transforms.scale_gain(x, self.gain, generator)
         if self.angle or self.scale != 1:
-            x = transform_vcg(x, self.angle, self.scale, self.keep_residual, generator)
+            x = transforms.transform_vcg(x, self.angle, self.scale, self.keep_residual, generator)
         if self.noise:
-            x = add_electrode_noise(x, self.noise, 0, generator)
+            x = transforms.add_electrode_noise(x, self.noise, 0, generator)
         if self.wander:
-            x = add_electrode_noise(x, self.wander, 2, generator)
+            x = transforms.add_electrode_noise(x, self.wander, 2, generator)
         if self.emg:
-            x = add_emg(x, self.emg, fs, generator)
+            x = transforms.add_emg(x, self.emg, fs, generator)
         if self.mask:
-            x = mask_leads(x, self.mask, generator)
+            x = transforms.mask_leads(x, self.mask, generator)
         if self.blank and self.fewest is not None:
-            x = blank_partially(x, self.fewest, self.blank, generator)
+            x = transforms.blank_partially(x, self.fewest, self.blank, generator)
         elif self.blank:
-            x = blank_parts(x, self.blank, generator)
+            x = transforms.blank_parts(x, self.blank, generator)
         return x
 
 
@@ -95,24 +87,20 @@ class PretrainSettings:
 
     Parameters
     ----------
-    encoder : str, optional
-        A name of `ecgkit.models.ENCODERS`; None is the method's own.
-    encoder_options : dict
-        Passed to the encoder: widths, kernel size.
+    encoder, encoder_options
+        As in `SupervisedSettings`; None is the method's own encoder.
     crop_seconds : float
         Length of a view.
     projection : int
         Features of the space in which views are compared; the projector is thrown away afterwards.
-    temperature : float, optional
-        None is the method's own; methods whose loss has none pay no heed.
+    temperature, augment : optional
+        None is the method's own; methods whose loss has no temperature pay no heed.
     leads_per_step : int
         Leads drawn for each batch by methods whose views are leads. A view is the recording with all other leads set
         to zero, not the input of a single-lead network as in the papers: one encoder for all methods keeps the
         comparison downstream fair.
     without : tuple of str
         Ingredients that `utah` leaves out (`ecgkit.training.methods.INGREDIENTS`).
-    augment : Augment, optional
-        None is the method's own.
     momentum : float
         Share of itself that the target of MoCo v3 and BYOL keeps at first; it rises to 1.
     horizon : int
@@ -155,7 +143,6 @@ class Batch(NamedTuple):
     patients : Tensor of int, shape (n,)
         Whose ECGs they are.
     labels : Tensor, shape (n, n_labels), optional
-        Multi-hot, where the data have labels.
     alone : Tensor of bool, shape (n,), optional
         Patients with one ECG only, which stands in both places of `x`.
     """
@@ -215,15 +202,7 @@ class PatientPairs(Recordings):
 
 
 class SimulatedPairs:
-    """Endless simulated patients, two visits each; no patient is ever seen twice.
-
-    Parameters
-    ----------
-    cohort : Cohort
-        With two visits of each patient.
-    n_items : int
-        Patients that make an "epoch".
-    """
+    """Endless simulated patients, two visits each, of which `n_items` make an "epoch"; none is ever seen twice."""
 
     def __init__(self, cohort: Cohort, n_items: int) -> None:
         self.cohort, self.n_items = cohort, n_items

@@ -15,8 +15,16 @@ from ecgkit.leads import from_independent
 from ecgkit.losses import cmlc, cmsc, view_pair_loss
 from ecgkit.models.encoders import build_encoder
 from ecgkit.models.windowed import Embedder
-from ecgkit.training.learners import Predictive, Siamese, Streams
-from ecgkit.training.methods import INGREDIENTS, METHODS, Method, utah, without_ingredients
+from ecgkit.training.methods import (
+    INGREDIENTS,
+    METHODS,
+    Method,
+    Predictive,
+    Siamese,
+    Streams,
+    utah,
+    without_ingredients,
+)
 from ecgkit.training.views import Augment, Batch, PretrainSettings
 
 OPTIONS = {"xresnet1d18": {"widths": [8, 8, 8, 8]}, "dual_stream": {"widths": [8, 8, 8, 8]},

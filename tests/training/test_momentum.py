@@ -11,7 +11,7 @@ from torch import nn
 from ecgkit.losses import byol
 from ecgkit.models.encoders import build_encoder
 from ecgkit.models.windowed import Embedder
-from ecgkit.training.learners import Momentum, Target, momentum_at
+from ecgkit.training.methods import Momentum, Target, momentum_at
 from ecgkit.training.views import PretrainSettings
 
 VIEWS = torch.randn(6, 2, 12, 100, generator=torch.Generator().manual_seed(0))
