@@ -253,3 +253,21 @@ def test_a_metric_without_a_counterpart_is_left_out():
     table = against_model_free(values(**{"grad": {"completeness error": 0.1, "IoU": 0.5},
                                          "|x|": {"completeness error": np.nan, "IoU": 0.4}}), n_boot=20)
     assert table.index.tolist() == ["IoU"]
+
+
+def test_words_say_who_is_better_and_what_this_run_lacks():
+    noise = np.random.default_rng(2).normal(0, 0.1, (2, N))
+    given = values(grad={"consistency": 0.5 + noise[0], "relevance rank": 0.9 + noise[0]},
+                   **{"|x|": {"consistency": 1.0, "relevance rank": 0.4 + noise[1]}})
+    table, against = attribution_table(given, n_boot=20), against_model_free(given, n_boot=100)
+    inside = {name: pd.DataFrame({"inside the table": [0.25, np.nan, 0.75]}) for name in ("expected-gradients", "|x|")}
+    said = study.words(DATA, CASES, FEW, table, against, inside)
+    assert (said["better"], said["worse"], said["n_metrics"]) == ("relevance rank", "consistency", "2")
+    assert (said["inside"], said["n_few"]) == ("0.50", str(len(FEW)))
+    assert "the best method (grad) has 0.9" in said["truth"]
+    assert said["consistency"].startswith("Maps of two classifiers that were trained alike correlate by 0.")
+    less = ["consistency", "relevance rank"]
+    said = study.words(DATA, CASES, FEW, table.drop(columns=less), against.drop(less), inside)
+    assert (said["better"], said["worse"]) == ("none", "none")
+    assert said["truth"].startswith("Recorded ECGs have no known truth")
+    assert said["consistency"] == "No retrained classifier is in this run"

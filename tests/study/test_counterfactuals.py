@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -268,3 +269,30 @@ def test_the_question_with_more_answers_is_shown_and_the_disease_away_where_both
     found = shown_questions(answers("failed", *["valid"] * 5), ASKED)
     assert found == {"A": 0.95, "B": 0.05}
     assert shown_questions(answers(*["failed"] * 6), ASKED) == {"A": 0.05, "B": 0.05}
+
+
+class Silent(SimpleNamespace):
+    """An explainer that writes its card in place of its weights."""
+
+    def save(self, path: Path, card: dict[str, Any]) -> None:
+        path.write_text(json.dumps(card))
+
+
+def test_what_is_saved_is_found_and_told(tmp_path: Path) -> None:
+    history = pd.DataFrame({"minutes": [0.2, 1.6], "correlation": [0.5, 0.9]})
+    explainer: Any = Silent(history=history, collapsed="")
+    found = answers("valid", "failed", "valid", "valid", "valid", "abstained")
+    panel.save(tmp_path, DATA, explainer, network(0), found, ASKED, seed=3, kind="shuffled", method="gan",
+               source="synthetic", task="superclass", shortcut="", steps=9)
+    about = json.loads((tmp_path / "about.json").read_text())
+    assert list(about) == ["kind", "method", "source", "task", "data", "minutes", "n_train", "fingerprint", "labels",
+                           "shortcut", "steps", "collapsed", "correlation"]
+    assert (about["minutes"], about["correlation"], about["fingerprint"]) == (1.6, 0.9, DATA.fingerprint())
+    card = json.loads((tmp_path / "explainer.safetensors").read_text())
+    assert card["valid"]["A to 0.05"] == {"n": 2, "valid": 0.5, "failed": 0.5, "abstained": 0.0}
+    assert same(panel.Run(tmp_path, about).classifier(), network(0))
+    assert json.loads((tmp_path / "summary.json").read_text())["valid"] == pytest.approx(4 / 6)
+    examined = pd.DataFrame({"changed": [0.1, 0.3], "size": [11.0, 13.0]})
+    said = panel.words("shuffled", DATA, explainer, found, examined)
+    assert said == {"what": KINDS["shuffled"], "data": DATA.name, "n_asked": "2", "ms": "1", "valid": "67 %",
+                    "minutes": "2", "changed": "20 %", "size": "12", "collapsed": "answers follow the wishes"}

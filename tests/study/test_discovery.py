@@ -163,3 +163,56 @@ def test_beats_come_from_whole_ecgs(test_set: BeatSet) -> None:
     assert found.data.records["record"].iloc[-1] == "59"
     height = test_set.beats[[int(k) for k in found.data.records["record"]], V5].max(axis=-1)
     np.testing.assert_allclose(found.beats[:, V5].max(axis=-1), height, atol=0.1)
+
+
+def kinds_of(*classifiers: str) -> pd.DataFrame:
+    """Two coordinates of one label for each network; a sign names the first, or both of the trained one's."""
+    rows = {(name, "MI", rank): "defining sign" if rank == 1 or name == "trained" else "candidate"
+            for name in classifiers for rank in (1, 2)}
+    index = pd.MultiIndex.from_tuples(rows, names=["classifier", "label", "rank"])
+    return pd.DataFrame({"kind": list(rows.values())}, index=index)
+
+
+def test_intervals_are_printed_with_a_minus() -> None:
+    table = pd.DataFrame({"effect": [-0.5, 1.0], "effect_low": [-1.0, 0.5], "effect_high": [-0.25, 2.0]})
+    assert study.between(table, "effect", sign="+").tolist() == ["−0.50 (−1.00 to −0.25)", "+1.00 (+0.50 to +2.00)"]
+
+
+def test_the_control_is_told_or_missed_and_a_collapse_is_said() -> None:
+    history = pd.DataFrame({"variety": [0.2, 0.9, 0.3]}, index=pd.MultiIndex.from_tuples(
+        [("trained", 0), ("trained", 1), ("random", 0)], names=["classifier", None]))
+    said = study.control_words(kinds_of("trained", "random"), history)
+    assert said["control"].startswith("A network of random weights has signs in 50 % of its coordinates' names, the "
+                                      "trained one in 100 %")
+    assert "weak evidence" not in said["control"]
+    assert said["variety"].startswith("it ends at 0.30 (random) and 0.90 (trained). **That is a collapse")
+    alone = study.control_words(kinds_of("trained"), history.loc[["trained"]])
+    assert alone == {"control": "This run has no network of random weights to compare with",
+                     "variety": "it ends at 0.90 (trained)"}
+
+
+def test_words_of_the_trained_network() -> None:
+    rows = pd.DataFrame([[0.9, 0.95, -0.05, -0.1, -0.01]], columns=["a", "b", "difference", "low", "high"],
+                        index=["macro"])
+    mine = kinds_of("trained", "random").loc["random"]
+    flipped = pd.DataFrame({"flipped": [0.8], "random": [0.1]},
+                           index=pd.MultiIndex.from_tuples([("MI", 3)], names=["label", "moves"]))
+    carried = pd.DataFrame({"share": [0.7, 0.3]}, index=pd.MultiIndex.from_tuples(
+        [("MI", "defining sign"), ("MI", "candidate")], names=["label", "kind"]))
+    whom = pd.DataFrame({"age": [0.6, 0.5], "age_low": 0.4, "age_high": 0.7, "sex": [0.8, 0.7], "sex_low": 0.7,
+                         "sex_high": 0.9}, index=["style code", "answers"])
+    said = study.words({"one beat": rows, "one beat, drawn again": rows}, mine, flipped, carried, whom, 10)
+    assert "0.900 of 0.950 (difference −0.050 (−0.100 to −0.010))" in said["kept"]
+    assert "in 80 % (MI) of test beats; as many random ones flip 10 % at most" in said["flip"]
+    assert said["candidates"].startswith("Of the 2 coordinates of all labels, 1 have a name without any sign of their "
+                                         "label; they carry 30 % (MI) of the change of the logit. 0 more")
+    assert said["read"].endswith("age (correlation 0.60 (0.40 to 0.70)) and sex (AUROC 0.80 (0.70 to 0.90)); the "
+                                 "classifier's answers alone tell 0.50 and 0.70")
+    unknown = study.words({"one beat": rows, "one beat, drawn again": rows}, mine, flipped, carried, whom * np.nan, 10)
+    assert unknown["read"].startswith("Too few patients")
+
+
+def test_what_goes_with_age_is_counted() -> None:
+    who = pd.DataFrame({"age_held_low": [0.1, -0.1, -0.5], "age_held_high": [0.3, 0.2, -0.2],
+                        "sex_held_low": np.nan, "sex_held_high": np.nan})
+    assert study.held_words(who) == "2 go with age and 0 with sex"

@@ -10,7 +10,7 @@ import pytest
 
 from ecgkit.errors import EcgkitError
 from ecgkit.study.battery import EDIT, METRICS
-from ecgkit.study.verdict import AIMS, aims_table, battery_runs, headline, maps_beside_truth, winners_table
+from ecgkit.study.verdict import AIMS, aims_table, battery_runs, headline, maps_beside_truth, winners_table, words
 
 STATS = ["estimate", "low", "high", "n"]
 
@@ -98,3 +98,17 @@ def test_maps_beside_the_truth_are_those_of_the_simulated_run(tmp_path: Path) ->
     assert maps_beside_truth(tmp_path).loc["saliency"].tolist() == ["24", "0.13 (0.11 to 0.15)"]
     assert maps_beside_truth(tmp_path / "b").index.tolist() == ["saliency"]
     assert maps_beside_truth(tmp_path / "a").empty
+
+
+def test_words_are_of_the_first_source_and_of_the_truth(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", "recorded ECGs")
+    write_run(tmp_path / "b", "simulated ECGs", truth=True)
+    maps = pd.MultiIndex.from_product([[EDIT, "saliency", "random"], ["relevance rank"]], names=["map", "metric"])
+    located = pd.DataFrame([[0.9, 0.8, 1, 9], [0.4, 0.3, 0.5, 9], [0.1, 0, 0.2, 9]], columns=STATS, index=maps)
+    located.to_csv(tmp_path / "b" / "located.csv")
+    runs = battery_runs(tmp_path)
+    said = words(runs, aims_table(runs))
+    assert (said["data"], said["transfer"], said["rule"]) == ("recorded ECGs", "0.97 (0.90–1.00)", "–")
+    assert said["truth"] == ("on simulated ECGs the edit has 0.90 of its most important samples inside it, and the "
+                             "best of the other maps (saliency) 0.40")
+    assert words(runs[:1], aims_table(runs))["truth"] == "not in this run"
