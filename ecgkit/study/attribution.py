@@ -323,10 +323,7 @@ def mean_maps(sums: Array, cases: pd.DataFrame, *, n_boot: int = 1000) -> dict[s
 def attribution_table(values: pd.DataFrame, by: str = "method", *, n_boot: int = 1000) -> pd.DataFrame:
     """Mean of every metric that `examine` measured, for each method (or each value of another column).
 
-    Returns
-    -------
-    DataFrame, indexed by `by`
-        `n` cases; each metric, and the ends `_low` and `_high` of its 95 % interval over patients.
+    The columns are `n` cases, and each metric with the ends `_low` and `_high` of its 95 % interval over patients.
     """
     metrics = [name for name in METRICS if name in values]
     columns = [metric + end for metric in metrics for end in ("", "_low", "_high")]
@@ -350,14 +347,11 @@ def printed_attribution(table: pd.DataFrame, metrics: Sequence[str] = tuple(METR
 
 
 def against_model_free(values: pd.DataFrame, *, n_boot: int = 1000) -> pd.DataFrame:
-    """The best method of each metric beside the best map that ignores the classifier, on the same cases.
+    """The best method of each `metric` beside the best map that ignores the classifier, on the same cases.
 
-    Returns
-    -------
-    DataFrame, indexed by `metric`
-        `method`, `value`, `model-free`, `its value`; `difference` (first less second) with its 95 % interval over
-        patients, `low` and `high`; `better`: yes or no where that lies on one side of 0, else unclear. Both were chosen
-        on these cases, so the difference flatters neither much.
+    The columns are `method`, `value`, `model-free`, `its value`; `difference` (first less second) with its 95 %
+    interval over patients, `low` and `high`; `better`: yes or no where that lies on one side of 0, else unclear. Both
+    were chosen on these cases, so the difference flatters neither much.
     """
     rows = {}
     for metric, high_is_good in METRICS.items():

@@ -53,15 +53,8 @@ class Run:
 def runs_in(folder: str | Path, data: ECGDataset) -> dict[str, Run]:
     """The runs that explain networks of these very ECGs and labels, in a folder or a subfolder for each.
 
-    Returns
-    -------
-    dict
-        By kind for method "gan", "trained" first; by method for others.
-
-    Raises
-    ------
-    EcgkitError
-        Where no trained one is there.
+    By kind for method "gan", "trained" first, by method for others; where no trained one is there, EcgkitError is
+    raised.
     """
     places = [*Path(folder).glob("about.json"), *sorted(Path(folder).glob("*/about.json"))]
     runs = [Run(place.parent, json.loads(place.read_text(encoding="utf-8"))) for place in places]

@@ -195,14 +195,11 @@ def discover_all(explainers: Mapping[str, StyleExplainer], search: BeatSet, test
 
 def coordinate_table(explainer: StyleExplainer, found: Discovery, test: BeatSet, *, n_boot: int = 1000,
                      seed: int = 0) -> pd.DataFrame:
-    """The coordinates of a label with their effects in beats that they were not sought in.
+    """The coordinates of a label by `rank` from 1, with their effects in beats that they were not sought in.
 
-    Returns
-    -------
-    DataFrame, indexed by `rank` from 1
-        `label`, `coordinate`, `end`, `place`, `name`, `kind` and `sign` (`graded`), `search_effect`
-        (in the beats where it was sought), and in those test beats that the label could be raised in: `n`,
-        `agreement` (share in which the logit rises), `effect` (mean change of the logit), `effect_low`, `effect_high`.
+    The columns are `label`, `coordinate`, `end`, `place`, `name`, `kind` and `sign` (`graded`), `search_effect` (in the
+    beats where it was sought), and in those test beats that the label could be raised in: `n`, `agreement` (share in
+    which the logit rises), `effect` (mean change of the logit), `effect_low`, `effect_high`.
     """
     changes, patients = _open_changes(explainer, found, test)
     low, high = mean_of(changes, patients, n_boot=n_boot, seed=seed).interval()
@@ -216,14 +213,11 @@ def coordinate_table(explainer: StyleExplainer, found: Discovery, test: BeatSet,
 
 def carried_table(explainer: StyleExplainer, found: Discovery, table: pd.DataFrame, test: BeatSet, *,
                   n_boot: int = 1000, seed: int = 0) -> pd.DataFrame:
-    """How much of the effect each kind of coordinate of a `coordinate_table` carries.
+    """How much of the effect each `kind` of coordinate of a `coordinate_table` carries.
 
-    Returns
-    -------
-    DataFrame, indexed by `kind`
-        `label`, `coordinates` (how many), `share` of the sum of the mean changes of the logit that the moves make one
-        by one, with `share_low` and `share_high`, and `flipped`, the share of beats that those of this kind take
-        across a probability of 0.5 together.
+    The columns are `label`, `coordinates` (how many), `share` of the sum of the mean changes of the logit that the
+    moves make one by one, with `share_low` and `share_high`, and `flipped`, the share of beats that those of this kind
+    take across a probability of 0.5 together.
     """
     changes, patients = _open_changes(explainer, found, test)
     kinds = list(dict.fromkeys(table["kind"]))
@@ -241,15 +235,12 @@ def carried_table(explainer: StyleExplainer, found: Discovery, table: pd.DataFra
 
 def age_sex_table(explainer: StyleExplainer, moves: Sequence[Move], test: BeatSet, *, n_boot: int = 1000,
                   seed: int = 0) -> pd.DataFrame:
-    """Rank correlation of coordinates with age and sex, plain and with the labels held.
+    """Rank correlation of moves' coordinates (each `coordinate` and `end` once) with age and sex.
 
-    Returns
-    -------
-    DataFrame, indexed by `coordinate` and `end`, each once
-        `n`, then for `age` and `sex` (1 female) the correlation with its ends `_low` and `_high`, positive where older
-        patients, or women, stand nearer to the end of the move; the same with `_held` before these ends: of what is
-        left of the ranks when a linear function of the labels is taken off. The ranks stand through the resamples, as
-        the labels' share does. nan where a side never varies.
+    The columns are `n`, then for `age` and `sex` (1 female) the correlation with its ends `_low` and `_high`, positive
+    where older patients, or women, stand nearer to the end of the move; the same with `_held` before these ends: of
+    what is left of the ranks when a linear function of the labels is taken off. The ranks stand through the resamples,
+    as the labels' share does. nan where a side never varies.
     """
     who = test.data.records[["age", "sex"]].astype(np.float64)
     known = who.notna().all(axis=1).to_numpy()
@@ -274,11 +265,8 @@ def age_sex_read(explainer: StyleExplainer, train: BeatSet, test: BeatSet, *, n_
                  seed: int = 0) -> pd.DataFrame:
     """How well regressions read age and sex from the style code, and from the classifier's answers alone.
 
-    Returns
-    -------
-    DataFrame, indexed by `read from`
-        `age` (correlation of read and true age) and `sex` (AUROC of female) in test beats, with `_low` and `_high`,
-        `n_train` and `n_test`. nan where too few have a known age and sex.
+    The columns are `age` (correlation of read and true age) and `sex` (AUROC of female) in test beats, with `_low` and
+    `_high`, `n_train` and `n_test`. nan where too few have a known age and sex.
     """
     sources = {"style code": [explainer.style(each.beats).numpy() for each in (train, test)],
                "answers": [_logits(explainer, each) for each in (train, test)]}
