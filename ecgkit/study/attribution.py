@@ -26,8 +26,14 @@ from ecgkit.explain.attribution.methods import (
     normal_background,
     reference_maps,
 )
-from ecgkit.explain.attribution.players import SEGMENTS, player_cells, player_sums, segments
-from ecgkit.explain.attribution.replacements import normal_beats, normal_template
+from ecgkit.explain.attribution.players import (
+    SEGMENTS,
+    normal_beats,
+    normal_template,
+    player_cells,
+    player_sums,
+    segments,
+)
 from ecgkit.explain.battery import localisation
 from ecgkit.explain.battery.examine import Truth
 from ecgkit.explain.battery.perturbation import deletion, infidelity, insertion

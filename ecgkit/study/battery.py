@@ -18,12 +18,10 @@ from ecgkit.explain.attribution.methods import MODEL_FREE, attribute, normal_bac
 from ecgkit.explain.attribution.players import player_cells, segments
 from ecgkit.explain.baselines import PGD
 from ecgkit.explain.battery import localisation
-from ecgkit.explain.battery.discrimination import fresh_discriminator
 from ecgkit.explain.battery.examine import Answers, Bench, ask, make_bench, questions
-from ecgkit.explain.battery.oracle import rule_oracle
+from ecgkit.explain.battery.judges import Follows, follows, outcomes, rule_oracle
 from ecgkit.explain.battery.perturbation import ExchangeCurve, quac
-from ecgkit.explain.battery.reach import Follows, follows, outcomes
-from ecgkit.explain.battery.realism import embedding_distances
+from ecgkit.explain.battery.realism import embedding_distances, fresh_discriminator
 from ecgkit.explain.battery.stability import consistency
 from ecgkit.explain.counterfactual.gan import CounterfactualGAN
 from ecgkit.explain.results import AWAY, THERE, Counterfactuals, Explainer, classify

@@ -21,7 +21,7 @@ from ecgkit.errors import EcgkitError
 from ecgkit.evaluation import means
 from ecgkit.explain.attribution.players import BEFORE, beat_aligned
 from ecgkit.explain.battery.examine import Answers, Bench
-from ecgkit.explain.battery.reach import validity_table
+from ecgkit.explain.battery.judges import validity_table
 from ecgkit.explain.counterfactual.gan import CounterfactualGAN
 from ecgkit.explain.counterfactual.training import GANSettings, Weights
 from ecgkit.explain.report.changes import ask_sweep, in_words

@@ -33,7 +33,7 @@ from ecgkit.study.battery import (
     with_interval,
     words,
 )
-from tests.explain.battery_helpers import make_sick_bench, oracle
+from tests.explain.battery.sick import make_sick_bench, oracle
 
 
 def examined(valid: float, size: float, n: int = 40) -> pd.DataFrame:

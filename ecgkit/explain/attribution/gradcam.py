@@ -15,29 +15,11 @@ from ecgkit.transforms import every_crop
 
 
 def class_activation(model: nn.Module, x: Tensor, target: int, *, rectify: bool = False) -> Tensor:
-    """Grad-CAM of one logit, drawn out over time.
+    """Grad-CAM of one logit over time, `(batch, 1, sig_len)`: one row, since the network has mixed its leads.
 
-    Selvaraju et al. 2017, eq. 1 and 2, by captum; negative values stay unless `rectify`. Each window of a
-    `WindowedModel` has its own map, and the maps are added where windows overlap, as gradients are.
-
-    Parameters
-    ----------
-    model : Module
-        In eval mode, from `(batch, 12, sig_len)` to `(batch, n_labels)`.
-    x : Tensor, shape (batch, 12, sig_len)
-    target : int
-    rectify : bool
-        Keep what speaks for the label only, as in the paper.
-
-    Returns
-    -------
-    Tensor, shape (batch, 1, sig_len)
-        One row, since the network has mixed its leads by then.
-
-    Raises
-    ------
-    EcgkitError
-        For a model without convolutions over time.
+    Selvaraju et al. 2017, eq. 1 and 2, by captum; negative values stay unless `rectify`, as in the paper. Each window
+    of a `WindowedModel`, which is in eval mode, has its own map, and the maps are added where windows overlap, as
+    gradients are.
     """
     from captum.attr import LayerAttribution, LayerGradCam
 
@@ -57,7 +39,8 @@ def class_activation(model: nn.Module, x: Tensor, target: int, *, rectify: bool 
 def last_convolution(model: nn.Module, x: Tensor) -> nn.Module:
     """Find the module that ends last of those that convolve and still have a time axis: usually a whole block.
 
-    So the map of a residual network is that of the last block with its shortcut, not of the convolution inside.
+    So the map of a residual network is that of the last block with its shortcut, not of the convolution inside. Without
+    one an `EcgkitError` is raised.
     """
     ended: list[nn.Module] = []
 

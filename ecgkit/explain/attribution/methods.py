@@ -19,8 +19,15 @@ from tqdm import TqdmWarning
 from ecgkit.datasets.base import ECGDataset
 from ecgkit.errors import EcgkitError
 from ecgkit.explain.attribution.gradcam import GuidedBackprop, class_activation
-from ecgkit.explain.attribution.players import N_PLAYERS, QRS, REST, player_mask, segments
-from ecgkit.explain.attribution.replacements import normal_beats, normal_template
+from ecgkit.explain.attribution.players import (
+    N_PLAYERS,
+    QRS,
+    REST,
+    normal_beats,
+    normal_template,
+    player_mask,
+    segments,
+)
 from ecgkit.explain.results import classify
 from ecgkit.leads import N_LEADS
 from ecgkit.physiology import delineate, median_beats
@@ -238,21 +245,13 @@ def completeness_error(model: nn.Module, x: NDArray[np.float32], maps: NDArray[n
                        method: str, background: NDArray[np.float32] | None = None, waves: Waves | None = None,
                        label_names: Sequence[str] | None = None, fs: float | None = None,
                        batch_size: int = 32) -> NDArray[np.float64]:
-    """How far a map's sum is from what it promises to add up to, as a share of that.
+    """How far a map's sum is from what it promises to add up to, as a share of that, `(n,)`.
 
-    ``|sum(map) - (f(x) - f0)| / |f(x) - f0|`` with the logit f, and f0 that of the method's reference: for
-    integrated gradients of the background's mean (or of zeros), for expected gradients the mean over the background,
-    for Kernel SHAP of the ECG with the waves of a normal beat (`ecgkit.explain.attribution.replacements.normal_beats`).
-
-    Parameters
-    ----------
-    maps : ndarray, shape (n, 12, sig_len)
-        From `attribute`, with the same other arguments.
-
-    Returns
-    -------
-    ndarray, shape (n,)
-        nan for methods that promise nothing, and where the logit is that of the reference.
+    ``|sum(map) - (f(x) - f0)| / |f(x) - f0|`` with the logit f, and f0 that of the method's reference: for integrated
+    gradients of the background's mean (or of zeros), for expected gradients the mean over the background, for Kernel
+    SHAP of the ECG with the waves of a normal beat (`ecgkit.explain.attribution.players.normal_beats`). nan for methods
+    that promise nothing, and where the logit is that of the reference. `maps` are those of `attribute`, with the same
+    other arguments.
     """
     ask = _ask(model, x, target, _arm(method, {}), background, waves, label_names, fs, batch_size)
     with _still(model):

@@ -16,11 +16,17 @@ from ecgkit.datasets.base import ECGDataset
 from ecgkit.datasets.synthetic import SUPERCLASSES_OF, cohort_of
 from ecgkit.errors import EcgkitError
 from ecgkit.evaluation import best_f1_thresholds
+from ecgkit.explain.battery.judges import (
+    kept,
+    outcomes,
+    rule_oracle,
+    survives,
+    transfer,
+    unrelated_moves,
+    unrelated_share,
+)
 from ecgkit.explain.battery.localisation import distance_to_truth, edit_iou
-from ecgkit.explain.battery.oracle import rule_oracle, unrelated_moves, unrelated_share
-from ecgkit.explain.battery.reach import kept, outcomes
 from ecgkit.explain.battery.realism import changed_share, cosine, einthoven_residual, share_above
-from ecgkit.explain.battery.transfer import survives, transfer
 from ecgkit.explain.results import AWAY, THERE, Explainer, classify, probability
 from ecgkit.models.weights import pretrained
 from ecgkit.models.windowed import Classifier, Embedder
@@ -45,9 +51,8 @@ class Bench:
         Of each judge: the probability from which it calls each label, `(n_labels,)`, chosen on other ECGs.
     embedder : Embedder
         An encoder that was pretrained without labels; measures identity.
-    truth : callable, optional
-        From rows of `data` and a disease to what the ECGs would be without it, `(n, 12, sig_len)`, and what the disease
-        changes in them in mV: only simulated ECGs have it.
+    truth : Truth, optional
+        Only simulated ECGs have it.
     """
 
     data: ECGDataset
@@ -107,13 +112,7 @@ def make_bench(cohort: ECGDataset, classifier: nn.Module, judges: Mapping[str, C
 
 
 class Truth:
-    """What simulated ECGs would be without a disease, or without all diseases of a superclass.
-
-    Parameters
-    ----------
-    data : ECGDataset
-        Of `ecgkit.datasets.synthetic`.
-    """
+    """What ECGs of `ecgkit.datasets.synthetic` would be without a disease, or without all of a superclass."""
 
     def __init__(self, data: ECGDataset) -> None:
         self._cohort, self._ids = cohort_of(data), data.records["ecg_index"].to_numpy()
@@ -133,15 +132,10 @@ def _diseases(label: str) -> list[str]:
 
 
 def questions(bench: Bench, n_each: int, *, seed: int = 0) -> pd.DataFrame:
-    """The questions, the same for every explainer of a classifier.
+    """The same questions for every explainer: `row` of the bench's data, `label`, `wanted` probability.
 
     For each label that rules define: of ECGs on which the classifier says so, `n_each` are asked about without the
     label, and of the others as many with it, drawn at random.
-
-    Returns
-    -------
-    DataFrame
-        `row` of the bench's data, `label`, `wanted` probability; sorted by the latter two.
     """
     rng, found = np.random.default_rng(seed), []
     for label in bench.labels:
@@ -164,7 +158,7 @@ class Answers:
         Counterfactuals in mV.
     probabilities : ndarray, shape (n_questions, n_labels)
     outcome : ndarray of str, shape (n_questions,)
-        One of `ecgkit.explain.battery.reach.OUTCOMES`.
+        One of `ecgkit.explain.battery.judges.OUTCOMES`.
     ms : ndarray, shape (n_questions,)
         Milliseconds that each took, the mean of its group.
     """

@@ -23,13 +23,7 @@ BOX = 50.0
 
 
 def same_shape(**arrays: NDArray[Any]) -> None:
-    """Refuse arrays that are not all `(n, 12, sig_len)` of one shape.
-
-    Raises
-    ------
-    EcgkitError
-        Names two that differ.
-    """
+    """Refuse arrays that are not all `(n, 12, sig_len)` of one shape; the error names two that differ."""
     (first, array), *others = arrays.items()
     if array.ndim != 3:
         raise EcgkitError(f"{first} has shape {array.shape}; expected (n, 12, sig_len)")
@@ -57,19 +51,7 @@ def smoothed(maps: NDArray[Any], fs: float, ms: float = BOX) -> Array:
 
 
 def cell_sums(maps: NDArray[Any], cells: NDArray[np.integer[Any]]) -> Array:
-    """Sum maps over cells.
-
-    Parameters
-    ----------
-    maps : ndarray, shape (n, 12, sig_len)
-    cells : ndarray of int, shape (n, 12, sig_len)
-        Number of the cell that each sample belongs to, such as lead × segment; -1 for none.
-
-    Returns
-    -------
-    ndarray, shape (n, n_cells)
-        nan for cells that an ECG does not have.
-    """
+    """Sum maps over cells, `(n, n_cells)`; nan for cells that an ECG does not have."""
     same_shape(maps=maps, cells=cells)
     n, n_cells = len(cells), int(cells.max(initial=-1)) + 1
     inside = cells >= 0
@@ -98,23 +80,10 @@ def true_mask(truth_mv: NDArray[Any], threshold_mv: float = LEAST_MV) -> Mask:
 
 
 def pointing_game(maps: NDArray[Any], mask: Mask, tolerance: int = 0, *, signed: bool = False) -> Array:
-    """Whether the largest attribution lies inside the true mask (Zhang et al. 2018).
+    """Whether the largest attribution lies inside the true mask: 1 or 0 (Zhang et al. 2018).
 
-    Parameters
-    ----------
-    maps : ndarray, shape (n, 12, sig_len)
-        Attributions.
-    mask : ndarray of bool, shape (n, 12, sig_len)
-        `true_mask`.
-    tolerance : int
-        Samples by which the mask is widened on both sides, within its lead.
-    signed : bool
-        Look for the most positive attribution instead of that of the largest absolute value.
-
-    Returns
-    -------
-    ndarray, shape (n,)
-        1 or 0, or the share inside of those that are equally large.
+    Of several that are equally large, the share inside. The mask is widened by `tolerance` samples on both sides,
+    within its lead.
     """
     same_shape(maps=maps, mask=mask)
     values = evidence(maps, signed)
@@ -161,24 +130,10 @@ def iou(maps: NDArray[Any], mask: Mask, *, signed: bool = False) -> Array:
 
 def edit_iou(before: NDArray[Any], after: NDArray[Any], truth_mv: NDArray[Any], threshold_mv: float = LEAST_MV, *,
              signed: bool = False) -> Array:
-    """Intersection over union of what an edit changes and what the truth changes, each by more than a threshold.
+    """Intersection over union of what an edit and what the truth changes by more than a threshold, 0 to 1.
 
-    Parameters
-    ----------
-    before, after : ndarray, shape (n, 12, sig_len)
-        An ECG and its counterfactual in millivolts.
-    truth_mv : ndarray, shape (n, 12, sig_len)
-        What the true counterfactual changes.
-    threshold_mv : float
-        Smaller changes are none.
-    signed : bool
-        Count as common only what is changed in the same direction; `truth_mv` is the true counterfactual less the ECG
-        then, and not an absolute value.
-
-    Returns
-    -------
-    ndarray, shape (n,)
-        0 to 1.
+    `truth_mv` is what the true counterfactual changes. `signed` counts as common only what is changed in the same
+    direction; then it is the true counterfactual less the ECG, and not an absolute value.
     """
     same_shape(before=before, after=after, truth_mv=truth_mv)
     edit = np.asarray(after, dtype=np.float64) - before
@@ -199,23 +154,16 @@ def distance_to_truth(before: NDArray[Any], after: NDArray[Any], truth: NDArray[
 
     Parameters
     ----------
-    before, after, truth : ndarray, shape (n, 12, sig_len)
-        Millivolts: the ECG, what the explainer made of it, and `Cohort.counterfactual`. The truth has the same beats
-        and noise, but for atrial fibrillation, without which the rhythm is another: there the distances have no
-        meaning.
+    truth : ndarray, shape (n, 12, sig_len)
+        `Cohort.counterfactual`, mV. It has the same beats and noise, but for atrial fibrillation, without which the
+        rhythm is another: there the distances have no meaning.
 
     Returns
     -------
     DataFrame, n rows
-        `rms` (mV; root mean square of after - truth over leads and time), `relative` (the same, divided by the root
-        mean square of before - truth: 1 for an explainer that does nothing, 0 for the truth; nan where there is
-        nothing to change) and `correlation` (of the edit with the true difference over leads and time; 0 for an edit
-        that is nothing, nan where there is nothing to change).
-
-    Raises
-    ------
-    EcgkitError
-        Where the shapes differ.
+        `rms` (mV; of after - truth over leads and time), `relative` (the same, divided by that of before - truth: 1 for
+        an explainer that does nothing, 0 for the truth) and `correlation` (of the edit with the true difference; 0 for
+        an edit that is nothing). The latter two are nan where there is nothing to change.
     """
     if not before.shape == after.shape == truth.shape or before.ndim != 3:
         raise EcgkitError(f"ECGs of shapes {before.shape}, {after.shape} and {truth.shape}; all must be (n, 12, "

@@ -1,7 +1,7 @@
 """What a classifier says when pieces of an ECG are replaced: deletion and insertion of cells, and infidelity.
 
-Nothing is replaced by zeros, which no ECG has, but by a `replacement` of the same ECG: `replacements.interpolated` or
-`replacements.normal_beats`.
+Nothing is replaced by zeros, which no ECG has, but by a `replacement` of the same ECG: `players.interpolated` or
+`players.normal_beats` of `ecgkit.explain.attribution`.
 """
 
 from __future__ import annotations
@@ -24,14 +24,13 @@ LEAST_CHANGE = 0.1
 
 @dataclass(frozen=True)
 class ExchangeCurve:
-    """Course of a logit while one ECG becomes another.
+    """Course of a logit f while one ECG becomes another.
 
     Parameters
     ----------
     share : ndarray, shape (n, n_steps + 1)
         How much was exchanged, 0 to 1.
     logits : ndarray, shape (n, n_steps + 1)
-        The label's logit f.
     """
 
     share: Array
@@ -98,23 +97,9 @@ def deletion(classifier: nn.Module, x: NDArray[np.float32], replacement: NDArray
              cells: Cells, label: int, *, n_steps: int = STEPS, signed: bool = False) -> ExchangeCurve:
     """Replace the cells of an ECG, the most important first, until none is left (Petsiuk et al. 2018).
 
-    Parameters
-    ----------
-    classifier : Module
-        From `(batch, 12, sig_len)` to logits.
-    x, replacement : ndarray of float32, shape (n, 12, sig_len)
-        The ECG, and what its cells are replaced by, in mV.
-    maps : ndarray, shape (n, 12, sig_len)
-        Attributions to the label. A cell's importance is the sum of their absolute values.
-    cells : ndarray of int, shape (n, 12, sig_len)
-        Number of the cell (lead × segment) that each sample belongs to; -1 for none: such samples stay.
-    label : int
-        Place of the label that is explained.
-    n_steps : int
-        Steps, each of the same number of cells, as near as may be. All methods are to be given the same cells and
-        steps; each step is one more pass of all ECGs.
-    signed : bool
-        Importance is the sum of the signed attributions: evidence for the label goes first, that against it last.
+    A cell's importance is the sum of its attributions' absolute values; where `signed`, of themselves: evidence for the
+    label goes first, that against it last. Each of the `n_steps` is of the same number of cells, as near as may be, and
+    one more pass of all ECGs: give all methods the same cells and steps. Samples of no cell stay.
 
     Returns
     -------
@@ -146,22 +131,15 @@ def infidelity(classifier: nn.Module, x: NDArray[np.float32], replacement: NDArr
 
     Parameters
     ----------
-    classifier, x, replacement, maps, label
-        As in `deletion`.
     box : (int, int)
         Leads and samples of a box; it goes on at the other end where it leaves the ECG, so that every sample is as
         likely to be inside.
     n_draws, seed : int
         Boxes for each ECG, of which each costs a pass of all ECGs, and their seed: give all methods the same.
     scaled : bool
-        Maps are first multiplied by the number (not below 0) that suits them best, and the result is divided by
-        E[(f(x) - f(x - I))²]. Only so can methods of other units be compared: 0 is perfect, 1 is no better than a map
-        of zeros.
-
-    Returns
-    -------
-    ndarray, shape (n,)
-        In squared logits where not scaled.
+        Maps are first multiplied by the number (not below 0) that suits them best, and the result is divided by E[(f(x)
+        - f(x - I))²]. Only so can methods of other units be compared: 0 is perfect, 1 is no better than a map of zeros.
+        Otherwise the result is in squared logits.
     """
     same_shape(x=x, replacement=replacement, maps=maps)
     rng, known = np.random.default_rng(seed), usable(maps)
@@ -207,31 +185,21 @@ def _boxes(shape: tuple[int, ...], box: tuple[int, int], rng: np.random.Generato
 
 def quac(classifier: nn.Module, x: NDArray[np.float32], counterfactual: NDArray[np.float32], maps: NDArray[Any] | None,
          label: int, fs: float, *, n_steps: int = STEPS, signed: bool = False) -> ExchangeCurve:
-    """QuAC curve and score.
+    """QuAC curve and score: the most important parts of an ECG become those of its counterfactual first.
 
     Parameters
     ----------
-    classifier : Module
-        From `(batch, 12, sig_len)` to logits.
-    x, counterfactual : ndarray of float32, shape (n, 12, sig_len)
-        Millivolts.
     maps : ndarray, shape (n, 12, sig_len), or None
-        Attributions to the label; None takes the counterfactual's own edit.
-    label : int
-        Place of the label whose logit is f.
-    fs : float
-        Sampling rate in Hz. Importance, and the edges of the mask, are averaged over 50 ms, so that no hybrid jumps
-        from sample to sample.
+        None takes the counterfactual's own edit. Importance, and the edges of the mask, are averaged over 50 ms, so
+        that no hybrid jumps from sample to sample.
     n_steps : int
-        Masks beside the empty one. Their size grows as the square of the step, because a good explanation is a small
-        part of the signal. Each is one more pass of all ECGs.
-    signed : bool
-        Importance is the value of `maps` and not its absolute value.
+        Masks beside the empty one, each one more pass of all ECGs. Their size grows as the square of the step, because
+        a good explanation is a small part of the signal.
 
     Returns
     -------
     ExchangeCurve
-        `share` is ``|m|``, `logits` are f, `area` is the score.
+        `share` is ``|m|``, `area` is the score.
     """
     importance = np.asarray(counterfactual, dtype=np.float64) - x if maps is None else maps
     same_shape(x=x, counterfactual=counterfactual, maps=importance)

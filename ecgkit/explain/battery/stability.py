@@ -23,19 +23,10 @@ BATCH = 64
 
 
 def correlation(a: NDArray[Any], b: NDArray[Any], *, ranked: bool = False) -> Array:
-    """Correlation of two arrays ECG by ECG.
+    """Correlation of two arrays `(n, ...)` ECG by ECG, -1 to 1; nan where one of them does not vary.
 
-    Parameters
-    ----------
-    a, b : ndarray, shape (n, ...)
-        Values that are not finite in either are left out.
-    ranked : bool
-        Spearman's instead of Pearson's; equals share their mean rank.
-
-    Returns
-    -------
-    ndarray, shape (n,)
-        -1 to 1; nan where one of them does not vary.
+    Values that are not finite in either are left out. `ranked` is Spearman's instead of Pearson's; equals share their
+    mean rank.
     """
     pair = [np.asarray(values, dtype=np.float64).reshape(len(values), -1) for values in (a, b)]
     known = np.isfinite(pair[0]) & np.isfinite(pair[1])
@@ -48,15 +39,6 @@ def correlation(a: NDArray[Any], b: NDArray[Any], *, ranked: bool = False) -> Ar
 
 def consistency(maps_a: NDArray[Any], maps_b: NDArray[Any], cells: NDArray[np.integer[Any]], fs: float) -> pd.DataFrame:
     """How alike are maps of the same ECGs that explain two retrained networks.
-
-    Parameters
-    ----------
-    maps_a, maps_b : ndarray, shape (n, 12, sig_len)
-        Attributions, or edits.
-    cells : ndarray of int, shape (n, 12, sig_len)
-        Number of the cell (lead × segment) that each sample belongs to; -1 for none.
-    fs : float
-        Sampling rate in Hz.
 
     Returns
     -------
@@ -87,19 +69,9 @@ def randomisation(maps: NDArray[Any], maps_of_randomised: NDArray[Any]) -> Array
 def randomised(model: nn.Module, x: NDArray[np.float32], seed: int) -> nn.Module:
     """Copy of a network that has learned nothing: weights drawn anew, statistics of batch norm taken from some ECGs.
 
-    Parameters
-    ----------
-    model : Module
-        Left as it is. Layers with `reset_parameters` are initialised as PyTorch does; other weights are drawn from a
-        normal distribution with their own mean and standard deviation.
-    x : ndarray of float32, shape (n, 12, sig_len)
-        ECGs in mV. Without their statistics the signal would vanish or explode on its way, and maps with it.
-    seed : int
-
-    Returns
-    -------
-    Module
-        In eval mode.
+    Layers with `reset_parameters` are initialised as PyTorch does; other weights are drawn from a normal distribution
+    with their own mean and standard deviation. Without the statistics of `x` the signal would vanish or explode on its
+    way, and maps with it. The copy is in eval mode, and the model stays as it is.
     """
     copied = copy.deepcopy(model).eval()
     with torch.random.fork_rng(devices=[]), torch.no_grad():
@@ -131,8 +103,6 @@ def max_sensitivity(explain: Callable[[NDArray[np.float32]], NDArray[Any]], x: N
     ----------
     explain : callable
         Maps `(n, 12, sig_len)` of ECGs `(n, 12, sig_len)`.
-    x : ndarray of float32, shape (n, 12, sig_len)
-        Millivolts.
     radius_mv : float
         Noise e is uniform within ± this in the eight independent leads; the other limb leads follow from them, as in
         every ECG.

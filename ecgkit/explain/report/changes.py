@@ -62,16 +62,11 @@ def difference(before: pd.Series[float], after: pd.DataFrame) -> pd.DataFrame:
 
 
 def beyond(change: pd.DataFrame, repeatability: Mapping[str, float]) -> pd.DataFrame:
-    """Which changes are larger than what measuring twice gives.
+    """Which changes `(k, n_measurements)` are larger than what measuring twice gives.
 
-    Parameters
-    ----------
-    change : DataFrame, shape (k, n_measurements)
-        Of `difference`.
-    repeatability : mapping
-        For each measurement the size that 95 % of differences between two measurements of the same do not exceed:
-        column `p95` of `ecgkit.physiology.repeat`. A measurement that is not in it is never beyond, nor
-        is one that could be made on one side only.
+    `repeatability` is for each measurement the size that 95 % of differences between two measurements of the same do
+    not exceed: column `p95` of `ecgkit.physiology.repeat`. A measurement that is not in it is never beyond, nor is one
+    that could be made on one side only.
     """
     limits = pd.Series({column: repeatability.get(column, np.nan) for column in change.columns}, dtype=float)
     return change.abs() > limits
@@ -87,16 +82,9 @@ def shown_columns(change: pd.DataFrame, repeatability: Mapping[str, float], most
 
 def in_words(before: pd.Series[float], after: pd.Series[float], repeatability: Mapping[str, float],
              most: int = 6) -> list[str]:
-    """The changes beyond repeatability: `QRS 148 → 96 ms`, `R in V5 1.20 → 0.84 mV`.
+    """The changes beyond repeatability, with `most` voltages: `QRS 148 → 96 ms`, `R in V5 1.20 → 0.84 mV`.
 
-    Parameters
-    ----------
-    before, after : Series
-        Rows of `ecgkit.physiology.measure`'s table.
-    repeatability : mapping
-        As in `beyond`.
-    most : int
-        Voltages that are told.
+    `before` and `after` are rows of `ecgkit.physiology.measure`'s table.
     """
     change = difference(before, after.to_frame().T)
     counts = beyond(change, repeatability).iloc[0]
@@ -133,11 +121,6 @@ class Sweep:
         Measurements of the ECG: a row of `ecgkit.physiology.measure`'s table.
     measured : DataFrame, k rows
         The same of the answers.
-
-    Raises
-    ------
-    EcgkitError
-        Where shapes do not fit each other, or the wanted probabilities do not rise.
     """
 
     label: str
@@ -175,10 +158,8 @@ def ask_sweep(explainer: Explainer, classifier: nn.Module, x: NDArray[np.float32
         The one that is explained.
     x : ndarray of float32, shape (12, sig_len)
         Millivolts.
-    label : str
-        Of `label_names`.
-    label_names : tuple of str
-        Labels of the classifier.
+    label, label_names : str, tuple of str
+        One of the labels of the classifier, and all of them.
     fs : float
         Sampling rate in Hz.
     wanted : ndarray, shape (k,)

@@ -62,11 +62,6 @@ class Explanation:
         Measurements of the answers, a row each.
     sweep : Sweep
         The same ECG asked at several probabilities; it holds the ECG, its rate, the label and the measurements before.
-
-    Raises
-    ------
-    EcgkitError
-        Where there is no answer, or numbers of labels or answers differ.
     """
 
     record: str
@@ -90,27 +85,7 @@ class Explanation:
 
 def explain_ecg(explainer: Explainer, classifier: nn.Module, x: NDArray[np.float32], label: str, wanted: float, *,
                 label_names: Sequence[str], fs: float, record: str) -> Explanation:
-    """Ask an explainer about one ECG: once at the wanted probability of a label, and along a sweep.
-
-    Parameters
-    ----------
-    explainer : callable
-        Gives `Counterfactuals`.
-    classifier : Module
-        The one that is explained.
-    x : ndarray of float32, shape (12, sig_len)
-        Millivolts.
-    label : str
-        Of `label_names`.
-    wanted : float
-        Probability of it, between 0 and 1.
-    label_names : sequence of str
-        Labels of the classifier.
-    fs : float
-        Sampling rate in Hz.
-    record : str
-        Name of the record.
-    """
+    """Ask an explainer about one ECG, once at the `wanted` probability of a label, and as `ask_sweep` does."""
     answers = explainer(x[None], {label: wanted})
     sweep = ask_sweep(explainer, classifier, x, label, label_names=tuple(label_names), fs=fs)
     return Explanation(record, tuple(label_names), probability(classify(classifier, x[None]))[0], wanted, answers,
@@ -119,7 +94,7 @@ def explain_ecg(explainer: Explainer, classifier: nn.Module, x: NDArray[np.float
 
 def report_html(of: Explanation, *, repeatability: Mapping[str, float], cards: Mapping[str, Mapping[str, Any]],
                 battery: pd.DataFrame | None = None, battery_data: str = "") -> str:
-    """Write the page.
+    """Write the page: HTML that asks for nothing outside and works offline.
 
     Parameters
     ----------
@@ -132,11 +107,6 @@ def report_html(of: Explanation, *, repeatability: Mapping[str, float], cards: M
         How such explanations did in the battery of tests; index and columns are printed as they are.
     battery_data : str
         On which data, and how many ECGs.
-
-    Returns
-    -------
-    str
-        HTML that asks for nothing outside and works offline.
     """
     sweep = of.sweep
     return render(
@@ -206,11 +176,6 @@ class RecordPages:
         A shipped explainer, or a file of weights.
     classifier : path, optional
         What it explains: a shipped classifier, or a file of weights; by default the one of the same name.
-
-    Raises
-    ------
-    EcgkitError
-        Where the explainer or the classifier cannot be had, or the label or the probability cannot be asked for.
     """
 
     def __init__(self, label: str, wanted: float | None = None, *, explainer: str | Path = DEFAULT,
@@ -224,13 +189,7 @@ class RecordPages:
                        "explainer": model_card(shipped_explainers().get(str(explainer), explainer))}
 
     def write(self, record: Path, page: Path) -> str:
-        """Write the page of a record, whole or not at all; in a line, what changed and whether that is to be used.
-
-        Raises
-        ------
-        EcgkitError
-            Where the record cannot be read or explained.
-        """
+        """Write the page of a record, whole or not at all; in a line, what changed and whether that is to be used."""
         model, label = self._explainer, self._label
         signal, fs, _ = read_record(record, fs=model.fs)
         signal = signal[:, :round(SECONDS * fs)]

@@ -62,22 +62,10 @@ def slider_html(sweep: Sweep, *, title: str, repeatability: Mapping[str, float],
     """Write the interactive figure of a sweep as a piece of HTML that stands alone.
 
     Every position of the slider is an answer of the sweep; none is interpolated. The piece asks for nothing outside,
-    several may stand on a page, and without JavaScript it shows the answer at which it starts.
-
-    Parameters
-    ----------
-    sweep : Sweep
-    title : str
-        Printed above; any text.
-    repeatability : mapping
-        What a measurement must change by to be bold; see `ecgkit.explain.report.changes.beyond`.
-    start : int, optional
-        Number of the answer that is shown first; by default the one wanted furthest from the ECG's own probability.
-
-    Returns
-    -------
-    str
-        With 13 answers about 120 kB: voltages are kept to 5 µV, edits to a 127th of the largest of their strip.
+    several may stand on a page, and without JavaScript it shows the answer at which it starts: number `start`, by
+    default the one wanted furthest from the ECG's own probability. What changes by more than its `repeatability` is
+    bold. With 13 answers it has about 120 kB: voltages are kept to 5 µV, edits to a 127th of the largest of their
+    strip.
     """
     strips = _strips(sweep)
     change = difference(sweep.before, sweep.measured)

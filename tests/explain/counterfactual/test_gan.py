@@ -17,7 +17,7 @@ from torch import nn
 
 import ecgkit
 from ecgkit.errors import EcgkitError
-from ecgkit.explain.battery.reach import outcomes
+from ecgkit.explain.battery.judges import outcomes
 from ecgkit.explain.battery.realism import einthoven_residual
 from ecgkit.explain.counterfactual.gan import DEFAULT, CounterfactualGAN, least_plausible, load, plausibility
 from ecgkit.explain.counterfactual.windows import discriminator_condition

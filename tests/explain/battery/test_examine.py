@@ -14,7 +14,7 @@ from ecgkit.datasets import from_arrays
 from ecgkit.errors import EcgkitError
 from ecgkit.explain.battery.examine import AWAY, THERE, Answers, Bench, ask, examine, questions, unedited
 from ecgkit.explain.results import Counterfactuals, judged
-from tests.explain.battery_helpers import LABELS, N_ALL, N_SICK, Ask, make_sick_bench, oracle
+from tests.explain.battery.sick import LABELS, N_ALL, N_SICK, Ask, make_sick_bench, oracle
 from tests.explain.gan_helpers import Heights, signals
 
 

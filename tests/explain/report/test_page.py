@@ -11,8 +11,8 @@ from ecgkit.errors import EcgkitError
 from ecgkit.explain.report.page import Explanation, explain_ecg, report_html
 from ecgkit.explain.results import Counterfactuals, judged
 from ecgkit.simulator import Cohort
-from tests.explain.sweeps import REPEATABILITY, hand_made
-from tests.explain.test_sweep import Loudness
+from tests.explain.report.sweeps import REPEATABILITY, hand_made
+from tests.explain.report.test_changes import Loudness
 
 EVIL = "<img src=x onerror='window.hurt=1'>"
 CARDS = {"classifier": {"data": f"sample {EVIL}", "n_train": 12, "settings": {"secret": 1},

@@ -10,7 +10,7 @@ from bs4 import BeautifulSoup
 
 from ecgkit.explain.report.slider import slider_html
 from ecgkit.leads import LEADS
-from tests.explain.sweeps import REPEATABILITY, hand_made
+from tests.explain.report.sweeps import REPEATABILITY, hand_made
 
 EVIL = "</script><script>window.hurt = 1</script><img src=x onerror='hurt=1'>\" onload=\"hurt=1"
 

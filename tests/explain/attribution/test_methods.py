@@ -8,8 +8,7 @@ from torch import nn
 from ecgkit.errors import EcgkitError
 from ecgkit.explain.attribution.gradcam import last_convolution
 from ecgkit.explain.attribution.methods import METHODS, attribute, completeness_error
-from ecgkit.explain.attribution.players import REST, player_mask, player_sums, segments
-from ecgkit.explain.attribution.replacements import normal_beats, normal_template
+from ecgkit.explain.attribution.players import REST, normal_beats, normal_template, player_mask, player_sums, segments
 from ecgkit.models.windowed import Classifier
 from ecgkit.physiology import delineate, median_beats
 from ecgkit.simulator import Cohort

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ecgkit.errors import EcgkitError
 from ecgkit.explain.battery.perturbation import quac
-from tests.explain.scoring.linear import LABEL, SHAPE, Linear, linear, normal, value
+from tests.explain.battery.linear import LABEL, SHAPE, Linear, linear, normal, value
 
 N = 4
 X, CF = normal(0, N, *SHAPE), normal(1, N, *SHAPE)

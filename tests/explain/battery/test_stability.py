@@ -16,7 +16,7 @@ from ecgkit.errors import EcgkitError
 from ecgkit.explain.battery.localisation import cell_sums, smoothed
 from ecgkit.explain.battery.stability import consistency, correlation, max_sensitivity, randomisation, randomised
 from ecgkit.leads import from_independent, limb_residual
-from tests.explain.scoring.linear import normal
+from tests.explain.battery.linear import normal
 
 N, SHAPE = 4, (12, 30)
 CELLS = np.broadcast_to(np.arange(12)[:, None] * 3 + np.arange(30) // 10, (N, *SHAPE)).copy()

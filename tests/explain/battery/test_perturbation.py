@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ecgkit.errors import EcgkitError
 from ecgkit.explain.battery.perturbation import _boxes, deletion, infidelity, insertion
 from ecgkit.explain.results import classify
-from tests.explain.scoring.linear import LABEL, SHAPE, Linear, linear, normal, value
+from tests.explain.battery.linear import LABEL, SHAPE, Linear, linear, normal, value
 
 N = 5
 X, NONE = normal(0, N, *SHAPE), normal(1, N, *SHAPE)
