@@ -19,6 +19,7 @@ from ecgkit.datasets.base import ECGDataset
 from ecgkit.errors import EcgkitError
 from ecgkit.evaluation import means, with_ends
 from ecgkit.evaluation.checks import ratio
+from ecgkit.explain.attribution import players
 from ecgkit.explain.attribution.methods import (
     MODEL_FREE,
     attribute,
@@ -26,14 +27,7 @@ from ecgkit.explain.attribution.methods import (
     normal_background,
     reference_maps,
 )
-from ecgkit.explain.attribution.players import (
-    SEGMENTS,
-    normal_beats,
-    normal_template,
-    player_cells,
-    player_sums,
-    segments,
-)
+from ecgkit.explain.attribution.players import SEGMENTS, player_cells, player_sums, segments
 from ecgkit.explain.battery import localisation
 from ecgkit.explain.battery.examine import Truth
 from ecgkit.explain.battery.perturbation import deletion, infidelity, insertion
@@ -115,7 +109,7 @@ class Cases:
     def normalised(self) -> Maps:
         """The ECGs with the P, QRS, ST and T of a normal beat."""
         beats = median_beats(self.background, delineate(self.background, self.waves.fs))
-        return normal_beats(self.x, self.waves, normal_template(beats))
+        return players.normal_beats(self.x, self.waves, players.normal_template(beats))
 
 
 #: From a classifier and cases to maps `(n, 12, sig_len)`.
