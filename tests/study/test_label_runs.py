@@ -29,6 +29,7 @@ from ecgkit.study.label_runs import MEASURED, MODES, StudySettings, label_study
 from ecgkit.training.finetune import FinetuneSettings
 from ecgkit.training.loop import Schedule
 from ecgkit.training.measured import Filled, MeasuredFeatures, random_forest
+from ecgkit.training.pretrain import PretrainSettings
 from ecgkit.training.probe import HeadSettings, Standard, linear_probe
 from ecgkit.training.supervised import SupervisedSettings
 
@@ -278,3 +279,33 @@ def test_mistakes_are_told_in_one_line(data: ECGDataset, tmp_path: Path) -> None
     with pytest.raises(EcgkitError, match="the encoder expects 500 Hz"):
         label_study(data, Embedder(small_embedder().encoder, fs=500, crop_len=125), mode="fine-tuned", folder=tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_studies_of_several_modes_are_one_table_and_print_the_mean_over_seeds(data: ECGDataset, tmp_path: Path) -> None:
+    wanted = [("superclass", "linear probe"), ("superclass", "frozen head")]
+    rows = module.label_studies({"superclass": data}, small_embedder(), tmp_path, wanted=wanted, settings=QUICK,
+                                fractions=[0.1], seeds_low=2)
+    assert rows[["task", "mode", "seed"]].to_numpy().tolist() == [[*pair, seed] for pair in wanted for seed in (0, 1)]
+    assert all((tmp_path / name).is_file() for name in rows["predictions"])
+    assert pd.read_csv(tmp_path / "study.csv")["predictions"].tolist() == rows["predictions"].tolist()
+    shown = module.printed_study(rows).loc[("superclass", "linear probe", 0.1)]
+    assert shown["fold 9"] == round(rows["auroc_validation"][:2].mean(), 3)
+    assert shown["labelled ECGs"] == round(rows["n_labels"][:2].mean())
+
+
+def test_an_encoder_is_drawn_or_pretrained_and_described(data: ECGDataset, tmp_path: Path) -> None:
+    settings = PretrainSettings(encoder="xresnet1d18", fs=100)
+    embedder, history, taught = module.encoder_of("random", None, data, settings, seed=0, start=None,
+                                                  checkpoints=tmp_path, device="cpu")
+    told = {"title": "t", "about": module.about("random"), "real": False, "n_unlabelled": 0, "epochs": 0,
+            "n_parameters": 1234}
+    assert (len(history), taught, told["about"]) == (0, None, "random weights, never trained")
+    words = module.words(told, history, embedder.n_features)
+    assert (words["pre_n_unlabelled"], words["pre_rank"], words["pre_n_parameters"]) == ("no recorded", "nan", "1,234")
+    learnt = pd.DataFrame({"effective_rank": [9.0, 1.4]})
+    words = module.words(told | {"real": True, "n_unlabelled": 4321}, learnt, 7)
+    assert (words["pre_n_unlabelled"], words["pre_rank"], words["pre_collapse"]) == ("4,321", "1", "has collapsed")
+    rows = pd.DataFrame({"mode": "linear probe", "task": "superclass", "fraction": [0.1, 0.1],
+                         "auroc_validation": [0.7, 0.8]})
+    card = module.card_of(told, data, rows)
+    assert (card["fold_9_probe"], card["data"], card["title"]) == ({"0.1": 0.75}, "simulated ECGs", "t")

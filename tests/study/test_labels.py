@@ -232,3 +232,38 @@ def test_damaged_predictions_are_named(three: Path, data: ECGDataset) -> None:
     Path(runs["predictions"][0]).write_bytes(b"PK no archive")
     with pytest.raises(EcgkitError, match=Path(runs["predictions"][0]).name):
         gather.read_curves(runs, data, n_boot=5)
+
+
+def test_words_say_what_was_found_and_what_was_not(three: Path, data: ECGDataset) -> None:
+    runs = read(three)
+    table = gather.arms(runs)
+    curves = gather.read_curves(runs, data, n_boot=20)
+    found = gather.words(table, curves, curves, reference=REFERENCE, winner="a, linear probe", joint=None, margin=0.01)
+    value = curves["a, linear probe"]
+    assert found["at_10"].startswith(f"{value.mean[0]:.3f} (")
+    assert (found["winner"], found["winner_mode"], found["margin"]) == ("a", "linear probe", "1")
+    assert found["gain_100"] == str(gather.difference(value, curves[REFERENCE], [(1, 1)]))
+    assert found["answer"] == gather.difference(value, curves[REFERENCE], [(0.1, 1)]).no_loss(0.01)  # type: ignore[union-attr]
+    assert {found[key] for key in ("at_1", "forest_10", "joint_10", "joint_saved", "joint_fold_9")} == {"not measured"}
+    nothing = gather.words(table, curves, curves, reference="untrained, linear probe", winner=None, joint=None,
+                           margin=0.01)
+    assert nothing["winner"] == "no method (none had the full protocol)"
+    assert {nothing[key] for key in ("at_10", "gain_10", "saved", "answer")} == {"not measured"}
+
+
+def test_words_beside_say_what_was_not_run(three: Path) -> None:
+    methods = gather.read_methods(three).assign(encoder="net", n_unlabelled=1234)
+    without = pd.DataFrame({"macro": ["0.7", "0.6"]}, index=["a, no real label", gather.NO_SIGNAL])
+    found = gather.words_beside(methods, read(three), "random", {"linear probe": "+1.0"}, without)
+    assert found == {"utah_probe": "+1.0", "utah_tuned": "not measured", "utah_n": "none: it was not run",
+                     "utah_encoder": "not run", "control_encoder": "net", "chosen_at": "10 %", "zero": "0.7",
+                     "age_sex": "0.6"}
+
+
+def test_what_needs_no_label_is_scored_where_it_is_there(three: Path, data: ECGDataset) -> None:
+    methods = gather.read_methods(three)
+    assert gather.without_labels(methods, data, zero=True, n_boot=5).iloc[0].tolist() == ["not measured"]
+    np.savez(three / "a" / "zero.npz", validation=data.validation.labels / 1.0, test=data.test.labels / 1.0)
+    table = gather.without_labels(methods, data, zero=True, n_boot=5)
+    assert table.loc["a, no real label"].to_dict() == dict.fromkeys(["macro", "a", "b", "c"], "1.000 (1.000–1.000)")
+    assert len(gather.printed_further(read(three), data, n_boot=5)) == 5

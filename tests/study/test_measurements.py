@@ -307,3 +307,20 @@ def test_textbook_cases_are_found() -> None:
         assert table.loc[rule, "sensitivity"] >= 0.5, rule
         assert table.loc[rule, "specificity"] >= 0.8, rule
     assert table.loc["complete LBBB", "positives"] == pytest.approx(6, abs=1)
+
+
+def test_words_are_those_of_the_tables(root, ours):
+    errors = pd.DataFrame({"false_p_af": [0.125]}, index=pd.MultiIndex.from_tuples([("class", "AF")]))
+    assert measured.words(None, None, errors)["no_p"].startswith("In simulated atrial fibrillation 12.5 % of the beats")
+    compared = measured.ludb_errors(root, lead="II")
+    scores = compared.table(5)
+    found = measured.words(compared, scores, errors)["found"]
+    assert found.startswith("In 2 recordings")
+    assert "QRS 100.0 %" in found
+    assert measured.card_of(scores, 2, 3)["f1_of_peaks_150_ms"]["QRS"] == "100.0 %"
+    table = pd.DataFrame({"positives": [20, 30, 5], "sensitivity": [0.5, 0.7, 0.1], "specificity": [0.9, 0.8, 0.1]},
+                         index=["a", "b", "rare"])
+    assert measured.words_on_rules(table, table) == (
+        "Of the 2 rules with 20 or more ECGs to find in folds 9 and 10, the most sensitive is b (70.0 %), the least a "
+        "(50.0 %); the median is 60.0 %, at a median specificity of 85.0 %")
+    assert "a median sensitivity of 50.0 %" in measured.words_on_rules(None, table)

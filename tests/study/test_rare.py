@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,7 +13,22 @@ from hypothesis import strategies as st
 
 from ecgkit.datasets.base import ECGDataset, from_arrays
 from ecgkit.errors import EcgkitError
-from ecgkit.study.rare import positives, probe_few_positives, rarest, with_few_positives
+from ecgkit.evaluation import auroc, macro
+from ecgkit.study.rare import (
+    SCRATCH,
+    compared_variants,
+    few_positives,
+    group_means,
+    mean_of_seeds,
+    positives,
+    probe_few_positives,
+    rarest,
+    readers_of,
+    said,
+    with_few_positives,
+    words,
+    words_on_groups,
+)
 from ecgkit.training.probe import Standard, linear_probe
 
 
@@ -77,3 +95,47 @@ def test_a_probe_is_that_of_the_chosen_ecgs_alone() -> None:
     np.testing.assert_array_equal(found[5][1][:, 1], alone.predict(asked)[:, 0])
     assert not np.array_equal(found[5][0][:, 1], found[5][1][:, 1])
     assert not np.array_equal(found[5][0], found[12][0])
+
+
+def test_readers_are_from_scratch_with_all_and_few_labels_and_the_best_pretrained(tmp_path: Path) -> None:
+    for variant, group, score in (("a", "full", 0.8), ("b", "full", 0.9), ("random", "control", 1.0)):
+        (tmp_path / variant).mkdir()
+        (tmp_path / variant / "method.json").write_text(json.dumps({"title": variant.upper(), "group": group}))
+        pd.DataFrame([{"task": "superclass", "mode": mode, "fraction": fraction, "seed": 0, "auroc_validation": score,
+                       "predictions": "p.npz"} for mode in ("linear probe", *["scratch"] * (variant == "random"))
+                      for fraction in (0.1, 1.0)]).to_csv(tmp_path / variant / "study.csv")
+    np.savez(tmp_path / "b" / "p.npz", validation=np.zeros((1, 2)), test=np.ones((3, 2)))
+    methods, titles, missing = compared_variants(tmp_path, ["b", "c"])
+    assert (titles, missing) == ({"b": "B"}, ["c"])
+    found, shares = readers_of(methods)
+    assert list(found) == ["from scratch, 100 %", "from scratch, 10 %", "B, linear probe, 10 %"]
+    assert shares == (1.0, 0.1)
+    assert mean_of_seeds(found["B, linear probe, 10 %"]).tolist() == np.ones((3, 2)).tolist()
+
+
+def test_groups_are_scored_on_the_same_resamples_over_labels_that_both_have() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.integers(2, size=(80, 3)).astype(np.uint8)
+    truth[:40, 2] = 0
+    score, first = truth + rng.normal(size=(80, 3)), np.arange(80) < 40
+    one, other = group_means(truth, score, [first, ~first], np.arange(80), n_boot=10)
+    assert one.estimate == pytest.approx(macro(auroc(truth[:40, :2], score[:40, :2])))
+    gap = one - other
+    assert gap.samples == pytest.approx(one.samples - other.samples)
+    found = words_on_groups({("x minus y", "r, 10 %"): gap, ("x minus y", "s"): one}, {}, "r, 10 %", ["s"])
+    assert found == {"fair_chosen": "r", "fair_note": "This run lacks: s.", "fair_gap": f"x minus y {said(gap)}",
+                     "fair_change": ""}
+
+
+def test_few_positives_are_scored_and_told() -> None:
+    data = dataset({"a": (12, 4, 4), "b": (20, 4, 4)})
+    rng = np.random.default_rng(0)
+    embedded = {"net": [rng.normal(size=(len(part), 6)) for part in (data.train, data.validation, data.test)]}
+    curves, numbers = few_positives(data.train, data.test, embedded, seeds=2, n_boot=5)
+    assert numbers == {5: "5 positive ECGs", 10: "10 positive ECGs", 20: "all positive ECGs"}
+    assert curves["net"].n_labels.tolist() == [5, 10, 16]
+    table = pd.DataFrame({"auroc": [0.7, 0.6], "difference": [0.1, np.nan], "difference_low": [-0.1, np.nan],
+                          "difference_high": [0.2, np.nan]}, index=["net", SCRATCH])
+    found = words(data, table, "net", [])
+    assert (found["rare_best"], found["rare_scratch"], found["rare_fewest"]) == ("0.700", "0.600", "12")
+    assert found["rare_difference"] == "+0.100 (-0.100 to +0.200)"

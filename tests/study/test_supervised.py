@@ -11,7 +11,7 @@ import pytest
 from ecgkit.datasets.base import ECGDataset, from_arrays
 from ecgkit.errors import EcgkitError
 from ecgkit.evaluation import auroc
-from ecgkit.study.supervised import RECIPES, age_sex_control, train_recipe
+from ecgkit.study.supervised import RECIPES, age_sex_control, train_recipe, words
 from ecgkit.training import Schedule, SimulatedSettings, SupervisedSettings
 from tests.training.test_supervised import bumps
 
@@ -65,3 +65,14 @@ def test_without_the_columns_it_says_which() -> None:
     bare = from_arrays(np.zeros((4, 12, 10)), np.eye(4), "ABCD", 100)
     with pytest.raises(EcgkitError, match="lack the column age"):
         age_sex_control(bare, bare)
+
+
+def test_words_are_those_of_the_scores() -> None:
+    model, _ = train_recipe("scratch", bumps(40), settings=SETTINGS)
+    table = pd.DataFrame({"auroc": [0.7, 0.81]}, index=["A", "macro"])
+    names = ("measurements, random forest", "measurements, logistic regression", "age and sex only")
+    over_seeds = pd.DataFrame({0: [0.9, 0.8, 0.85], 1: [0.8, 0.8, 0.87]}, index=["A", "B", "macro"])
+    found = words(bumps(40), model, over_seeds, dict.fromkeys(names, table))
+    assert (found["sup_mean"], found["sup_min"], found["sup_max"]) == ("0.860", "0.850", "0.870")
+    assert (found["sup_worst_label"], found["sup_worst_auroc"]) == ("B", "0.800")
+    assert (found["sup_forest"], found["sup_age_sex"], found["sup_n_seeds"]) == ("0.810", "0.810", "2")
