@@ -34,22 +34,7 @@ PTB_XL_IN_TWO_MINUTES = 21_799 / 120
 
 @dataclass(frozen=True)
 class Row:
-    """One figure.
-
-    Parameters
-    ----------
-    name, unit : str
-        What was measured, and in what.
-    value : float
-        What was measured.
-    against : str
-        The alternative.
-    ratio : float
-        How many times better than the alternative.
-    target : float
-        What to reach.
-    met : bool
-    """
+    """One figure: what was measured, how many times better than the alternative, and whether its target is met."""
 
     name: str
     value: float
@@ -61,18 +46,7 @@ class Row:
 
 
 def run_all(data: Path | None = None) -> pd.DataFrame:
-    """Measure everything.
-
-    Parameters
-    ----------
-    data : path, optional
-        Folder in PTB-XL's layout, to read; without it, simulated records are written and read.
-
-    Returns
-    -------
-    DataFrame
-        Columns name, value, unit, against, ratio, target, met.
-    """
+    """Measure everything: a `Row` each. Records are read from a folder in PTB-XL's layout, or simulated ones."""
     with tempfile.TemporaryDirectory() as folder:
         root = data or write_records(Path(folder))
         benches: list[Callable[[], list[Row]]] = [simulator, evaluator, input_pipeline, contrast, pretraining,

@@ -1,4 +1,4 @@
-"""Commands of the batch; the command line of ecgkit mounts them as `ecgkit book`."""
+"""Commands of the batch, `python -m ecgkit.batch.commands`; the command line of ecgkit mounts them as `ecgkit book`."""
 
 from __future__ import annotations
 
@@ -21,21 +21,10 @@ _OURS = ("error: ", " done: ")
 
 
 def run_batch(plan: Plan, options: Sequence[str], *, show_all: bool = False) -> None:
-    """Run what is out of date in a plan.
+    """Run what is out of date in a plan, with options of Snakemake's: cores, configuration.
 
-    Parameters
-    ----------
-    plan : Plan
-        What there is to run.
-    options : sequence of str
-        Options of Snakemake: cores, configuration.
-    show_all : bool
-        Show all that Snakemake says, not only which notebooks are done and what failed.
-
-    Raises
-    ------
-    EcgkitError
-        Where another batch of the profile runs, or this one did not finish.
+    Of what Snakemake says, only which notebooks are done and what failed is shown, or all with `show_all`. An
+    EcgkitError says that another batch of the profile runs, or that this one did not finish.
     """
     folder = plan.root / "_build" / plan.profile
     # What is out of date shows in the names of outputs (`ecgkit.batch.plan`), so no trigger of Snakemake's is needed,
@@ -174,9 +163,9 @@ def main() -> None:
     try:
         app()
     except EcgkitError as error:
-        sys.exit(_fail(error))
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
 
 
-def _fail(error: EcgkitError) -> int:
-    print(f"error: {error}", file=sys.stderr)
-    return 2
+if __name__ == "__main__":
+    main()

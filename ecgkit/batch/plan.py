@@ -31,35 +31,22 @@ _IGNORED = ("__pycache__", ".ipynb_checkpoints", ".DS_Store")
 
 @dataclass(frozen=True)
 class Run:
-    """One notebook with the parameters that it runs with.
+    """One notebook with the parameters that it runs with."""
 
-    Parameters
-    ----------
-    name : str
-        Its name: ``"01_cohort"``, or ``"03_pretraining-utah"`` for a variant.
-    source : Path
-        The notebook as it is kept.
-    folder : Path
-        Where its complete run lies or will lie; the name ends in the digest.
-    parameters : dict
-        What the profile sets.
-    needs : tuple of Run
-        Runs whose results it reads: all variants of the notebooks that its own needs.
-    start : Run, optional
-        Run of an earlier variant of its notebook, whose results it starts from.
-    threads : int
-        Threads that it can use.
-    data : Path, optional
-        Folder of recordings; None for simulated ECGs.
-    """
-
+    #: ``"01_cohort"``, or ``"03_pretraining-utah"`` for a variant.
     name: str
+    #: The notebook as it is kept.
     source: Path
+    #: Where its complete run lies or will lie; the name ends in the digest.
     folder: Path
+    #: What the profile sets.
     parameters: dict[str, Any]
+    #: Runs whose results it reads: all variants of the notebooks that its own needs.
     needs: tuple[Run, ...] = ()
+    #: Run of an earlier variant of its notebook, whose results it starts from.
     start: Run | None = None
     threads: int = 1
+    #: Folder of recordings; None for simulated ECGs.
     data: Path | None = None
 
     @property
@@ -113,13 +100,7 @@ class Plan:
         return self.site / f"build-{self.digest}.json"
 
     def select(self, name: str) -> tuple[Run, ...]:
-        """Return the run of a name, or all runs of a notebook.
-
-        Raises
-        ------
-        EcgkitError
-            Where there is no such notebook, or no such variant of it.
-        """
+        """Return the run of a name, or all runs of a notebook; an EcgkitError says that there is none."""
         chosen = tuple(run for run in self.runs if name in (run.name, run.notebook))
         if chosen:
             return chosen
@@ -140,21 +121,9 @@ def project(start: Path | None = None) -> Path:
 
 
 def make_plan(root: Path, profile: str = "quick", data: str | Path | None = None) -> Plan:
-    """Plan the runs of a profile.
+    """Plan the runs of a profile of a checkout, with a folder of recordings in PTB-XL's layout where it needs one.
 
-    Parameters
-    ----------
-    root : Path
-        The checkout.
-    profile : str
-        Name of a file in ``notebooks/profiles``.
-    data : path, optional
-        Folder of recordings in PTB-XL's layout, for profiles that need one.
-
-    Raises
-    ------
-    EcgkitError
-        Unknown profile or notebook, variants that make no sense, missing or unwanted folder of recordings.
+    An EcgkitError tells of an unknown profile or notebook, odd variants, or a missing or unwanted folder.
     """
     settings, table = load_profile(root, profile), _table(root)
     folder = _data_folder(profile, bool(settings.get("needs_data")), data)

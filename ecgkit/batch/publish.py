@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ecgkit import __version__
 from ecgkit.batch.plan import RECORD, Plan, Run, code_digest, file_digest, load_profile, write_json
-from ecgkit.batch.run import library_version
 from ecgkit.batch.site import read_summary
 from ecgkit.batch.variants import notebook_of, run_name, shown, variants_of
 from ecgkit.errors import EcgkitError
@@ -24,21 +24,8 @@ def publish(plan: Plan) -> Path:
     """Copy the runs of a plan to ``book/published``, replacing what is there.
 
     Of a notebook with variants, only the first is kept as an executed notebook; of the others record and results are.
-
-    Parameters
-    ----------
-    plan : Plan
-        A plan whose notebooks have all run.
-
-    Returns
-    -------
-    Path
-        The manifest: what was run on what, by which code, when, on what kind of machine, in how many minutes.
-
-    Raises
-    ------
-    EcgkitError
-        Where a notebook has not run since its code, parameters or data changed.
+    The manifest, which is returned, says what was run on what, by which code, when, on what machine, in how many minutes.
+    An EcgkitError names a notebook that has not run since its code, parameters or data changed.
     """
     stale = [run.name for run in plan.runs if not run.record.is_file()]
     if stale:
@@ -50,7 +37,7 @@ def publish(plan: Plan) -> Path:
     pages = shown(run.name for run in plan.runs).values()
     notebooks = {run.name: _keep(run, partial / run.name, page=run.name in pages) for run in plan.runs}
     write_json(partial / MANIFEST, {
-        "profile": plan.profile, "published": datetime.now(UTC).date().isoformat(), "ecgkit": library_version(),
+        "profile": plan.profile, "published": datetime.now(UTC).date().isoformat(), "ecgkit": __version__,
         "minutes": round(sum(entry["minutes"] for entry in notebooks.values()), 1), "notebooks": notebooks})
     shutil.rmtree(target, ignore_errors=True)
     partial.rename(target)
@@ -80,13 +67,7 @@ def _keep(run: Run, folder: Path, *, page: bool) -> dict[str, Any]:
 
 
 def read_manifest(root: Path) -> dict[str, Any]:
-    """Read the manifest of the published run.
-
-    Raises
-    ------
-    EcgkitError
-        Where nothing has been published.
-    """
+    """Read the manifest of the published run; an EcgkitError says that there is none."""
     path = root / PUBLISHED / MANIFEST
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
@@ -101,13 +82,10 @@ def published_runs(root: Path) -> dict[str, Path]:
 
 
 def check_published(root: Path) -> list[str]:
-    """Compare what is published with the notebooks as they are.
+    """Compare what is published with the notebooks as they are: one line for each difference, none where it is current.
 
-    Returns
-    -------
-    list of str
-        One line for each difference: a notebook or a variant of the profile added or gone, code that has changed, a
-        published file that was edited. Empty where the published book is current.
+    Differences are a notebook or a variant of the profile added or gone, code that has changed, a published file that
+    was edited.
     """
     manifest = read_manifest(root)
     entries, profile = manifest["notebooks"], manifest["profile"]

@@ -15,13 +15,13 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from traitlets.config import Config
 
+from ecgkit import __version__
 from ecgkit.batch.plan import RECORD, Run, code_digest, write_json
 from ecgkit.errors import EcgkitError
 from ecgkit.progress import VARIABLE as PROGRESS
@@ -39,23 +39,8 @@ def run_planned(run: Run, *, threads: int | None = None) -> Path:
     Notebook and results are made in ``<folder>.partial``. A run that was killed leaves that folder, and the next run of
     the same digest goes on in it, so that a notebook which keeps checkpoints in its output folder resumes from them.
 
-    Parameters
-    ----------
-    run : Run
-        What to run.
-    threads : int, optional
-        Threads to use, instead of the plan's.
-
-    Returns
-    -------
-    Path
-        The executed notebook.
-
-    Raises
-    ------
-    EcgkitError
-        A run whose results it reads is missing; a parameter that the notebook does not have or of another type; a
-        notebook that failed (kept, and named).
+    An EcgkitError tells of a missing run whose results it reads, a parameter that the notebook does not have or of
+    another type, or a notebook that failed (kept, and named).
     """
     missing = [read.name for read in run.reads if not read.record.is_file()]
     if missing:
@@ -85,7 +70,7 @@ def _run_in(partial: Path, run: Run, threads: int) -> None:
     write_json(partial / RECORD, {
         "notebook": run.notebook, **_variant(run), "code": code_digest(run.source),
         "parameters": effective(run), "minutes": minutes,
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"), "ecgkit": library_version(),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"), "ecgkit": __version__,
         "machine": machine(),
     })
 
@@ -98,30 +83,11 @@ def _variant(run: Run) -> dict[str, str]:
 
 def run_notebook(source: Path, output: Path, parameters: Mapping[str, Any], *, failed: Path | None = None,
                  hide: Mapping[str, str] | None = None) -> Path:
-    """Execute a notebook with parameters; an earlier `output` stays as it is until the new one is whole.
+    """Execute a notebook in its own folder, as JupyterLab does; an earlier `output` stays until the new one is whole.
 
-    Parameters
-    ----------
-    source : Path
-        The notebook; it runs in its own folder, as it does in JupyterLab.
-    output : Path
-        Where the executed notebook goes. While it runs, it is written to ``<stem>.partial.ipynb`` beside it.
-    parameters : mapping
-        Values for its parameters cell; all must be known there.
-    failed : Path, optional
-        Folder that keeps a notebook that failed; by default, that of `output`.
-    hide : mapping of str to str, optional
-        Texts to replace wherever they stand in the executed notebook: paths of this machine.
-
-    Returns
-    -------
-    Path
-        `output`.
-
-    Raises
-    ------
-    EcgkitError
-        Unknown parameter, wrong type, or a cell that failed.
+    While it runs, it is written to ``<stem>.partial.ipynb`` beside `output`; one that failed is kept in the folder
+    `failed`, by default that of `output`. Texts of `hide`, paths of this machine, are replaced wherever they stand in
+    the executed notebook. An EcgkitError tells of an unknown parameter, a wrong type, or a cell that failed.
     """
     import nbformat
     import papermill
@@ -163,22 +129,7 @@ def _sockets(folder: str) -> Config:
 def locked(path: Path, held: str) -> Iterator[int]:
     """Hold a lock that the system lets go when its holder dies, however it dies.
 
-    Parameters
-    ----------
-    path : Path
-        The lock's file.
-    held : str
-        What to say where another holds it.
-
-    Yields
-    ------
-    int
-        File descriptor; a child that inherits it holds the lock too.
-
-    Raises
-    ------
-    EcgkitError
-        Where another holds it.
+    A child that inherits the file descriptor holds the lock too. Where another holds it, an EcgkitError says `held`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
@@ -198,13 +149,7 @@ def inspect(source: Path) -> dict[str, dict[str, Any]]:
 
 
 def check_parameters(source: Path, parameters: Mapping[str, Any]) -> None:
-    """Refuse parameters that the notebook does not have, or whose value is of another type.
-
-    Raises
-    ------
-    EcgkitError
-        Names the parameter, and those that there are with their help.
-    """
+    """Refuse parameters that the notebook does not have, or whose value is of another type."""
     known = inspect(source)
     for name, value in parameters.items():
         if name not in known:
@@ -227,14 +172,6 @@ def machine() -> dict[str, Any]:
     """What the machine is, without saying which: cores, processor, operating system, Python."""
     return {"cores": os.cpu_count(), "processor": _processor(), "system": platform.system(),
             "python": platform.python_version()}
-
-
-def library_version() -> str:
-    """Version of ecgkit that is installed."""
-    try:
-        return version("ecgkit")
-    except PackageNotFoundError:
-        return "not installed"
 
 
 def _paths(run: Run, partial: Path) -> dict[str, str]:

@@ -27,29 +27,11 @@ _FOLDED = {"parameters": "Parameters and their defaults", "injected-parameters":
 
 
 def stage(root: Path, profile: str, executed: Mapping[str, Path], target: Path) -> Path:
-    """Lay out the sources of a book in an empty folder.
+    """Lay out the sources of a book in the folder `target`, emptied before.
 
-    Parameters
-    ----------
-    root : Path
-        The checkout.
-    profile : str
-        What the mark calls the profile.
-    executed : mapping of str to Path
-        Name of each run to its folder with ``record.json`` and ``results/``; the first run of each notebook, which
-        its page shows, also has ``<name>.ipynb``.
-    target : Path
-        Folder to make; an earlier one is removed.
-
-    Returns
-    -------
-    Path
-        `target`.
-
-    Raises
-    ------
-    EcgkitError
-        Where a notebook's code is no longer the code that was executed, or its summary is missing.
+    `executed` has each run's name and folder, with ``record.json`` and ``results/``; the first run of each notebook,
+    which its page shows, also has ``<name>.ipynb``. An EcgkitError says where a notebook's code is no longer the code
+    that was executed, or its summary is missing.
     """
     shutil.rmtree(target, ignore_errors=True)
     for room in ("notebooks", "results"):
@@ -82,13 +64,7 @@ def mark(profile: str, executed: Mapping[str, Path]) -> str:
 
 
 def read_summary(name: str, folder: Path) -> dict[str, Any]:
-    """Read what a notebook says of itself.
-
-    Raises
-    ------
-    EcgkitError
-        Where the notebook did not write it, or something is missing in it.
-    """
+    """Read what a notebook says of itself; an EcgkitError names what is missing in it."""
     path = folder / "results" / SUMMARY
     try:
         summary = dict(json.loads(path.read_text(encoding="utf-8")))
@@ -102,13 +78,7 @@ def read_summary(name: str, folder: Path) -> dict[str, Any]:
 
 
 def merge(source: Path, executed: Path) -> nbformat.NotebookNode:
-    """Return an executed notebook with the prose, tags and captions that its source has now.
-
-    Raises
-    ------
-    EcgkitError
-        Where the code of the two differs.
-    """
+    """Return an executed notebook with the prose, tags and captions that its source, of the same code, has now."""
     if code_cells(source) != code_cells(executed):
         raise EcgkitError(f"{source.name}: its code has changed since it was executed; run it again (make book)")
     now, then = nbformat.read(source, as_version=4), nbformat.read(executed, as_version=4)
@@ -176,28 +146,9 @@ _FIRST = """<!doctype html>
 
 
 def build_site(root: Path, profile: str, executed: Mapping[str, Path], site: Path) -> Path:
-    """Build the book of some executed notebooks.
+    """Build the book of executed notebooks (`stage`) in the folder `site`, replacing an earlier one; its first page.
 
-    Parameters
-    ----------
-    root : Path
-        The checkout.
-    profile : str
-        What the pages call the profile.
-    executed : mapping of str to Path
-        Name of each run to its folder (`ecgkit.batch.site.stage`).
-    site : Path
-        Folder of the pages; an earlier one is replaced.
-
-    Returns
-    -------
-    Path
-        The first page.
-
-    Raises
-    ------
-    EcgkitError
-        Where Jupyter Book warns of anything.
+    An EcgkitError says what Jupyter Book warns of.
     """
     work = site.parent / "jupyter-book"
     source = stage(root, profile, executed, site.parent / "src")

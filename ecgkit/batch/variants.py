@@ -29,42 +29,22 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 @dataclass(frozen=True)
 class Variant:
-    """One of the ways in which a profile runs a notebook.
+    """One of the ways in which a profile runs a notebook."""
 
-    Parameters
-    ----------
-    name : str
-        Its name; empty for the only run of a notebook without variants.
-    parameters : dict
-        All that the profile sets for it.
-    after : str
-        The earlier variant whose results it starts from, if any.
-    """
-
+    #: Empty for the only run of a notebook without variants.
     name: str
+    #: All that the profile sets for it.
     parameters: dict[str, Any]
+    #: The earlier variant whose results it starts from, if any.
     after: str = ""
 
 
 def variants_of(where: str, settings: Mapping[str, Any] | None) -> list[Variant]:
-    """Read what a profile says about one notebook.
+    """Read what a profile says about one notebook: the parameters of all its variants, and those of each.
 
-    Parameters
-    ----------
-    where : str
-        Profile and notebook, for messages.
-    settings : mapping, optional
-        The parameters of all variants, and ``variants``: name to the parameters of one.
-
-    Returns
-    -------
-    list of Variant
-        In the order of the profile; a notebook without ``variants`` has one, without a name.
-
-    Raises
-    ------
-    EcgkitError
-        Something is no mapping, a name cannot be that of a folder, or ``after`` names no earlier variant.
+    Variants are in the order of the profile; a notebook without any has one, without a name. An EcgkitError, which
+    begins with `where`, says that something is no mapping, that a name cannot be that of a folder, or that ``after``
+    names no earlier variant.
     """
     common = dict(_mapping(where, settings))
     if VARIANTS not in common:
