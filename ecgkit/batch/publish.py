@@ -24,7 +24,7 @@ def publish(plan: Plan) -> Path:
     """Copy the runs of a plan to ``book/published``, replacing what is there.
 
     Of a notebook with variants, only the first is kept as an executed notebook; of the others record and results are.
-    The manifest, which is returned, says what was run on what, by which code, when, on what machine, in how many minutes.
+    The manifest, which is returned, says what was run on what, by which code, when, where, in how many minutes.
     An EcgkitError names a notebook that has not run since its code, parameters or data changed.
     """
     stale = [run.name for run in plan.runs if not run.record.is_file()]
