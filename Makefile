@@ -3,7 +3,7 @@ PYTHON  ?= python3
 PROFILE ?= quick
 DATA    ?=
 PY      := .venv/bin/python
-BATCH    = $(PY) -m ecgkit.batch.commands
+BATCH    = $(PY) -m ecgkit.batch
 OPTIONS  = --profile "$(PROFILE)" --data "$(DATA)"
 
 .PHONY: help book test site lab publish lint clean

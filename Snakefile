@@ -30,7 +30,7 @@ rule book:
         options=[*OPTIONS, "--planned", PLAN.digest],
     localrule: True
     shell:
-        "{params.python:q} -m ecgkit.batch.commands pages {params.options:q}"
+        "{params.python:q} -m ecgkit.batch pages {params.options:q}"
 
 
 rule notebook:
@@ -44,4 +44,4 @@ rule notebook:
         options=OPTIONS,
     threads: lambda wildcards: RUNS[wildcards.run].threads
     shell:
-        "{params.python:q} -m ecgkit.batch.commands notebook {params.name} {params.options:q} --threads {threads} --planned {wildcards.run}"
+        "{params.python:q} -m ecgkit.batch notebook {params.name} {params.options:q} --threads {threads} --planned {wildcards.run}"

@@ -1,4 +1,4 @@
-"""Commands of the batch, `python -m ecgkit.batch.commands`; the command line of ecgkit mounts them as `ecgkit book`."""
+"""Commands of the batch; the command line of ecgkit mounts them as `ecgkit book`."""
 
 from __future__ import annotations
 
@@ -156,16 +156,3 @@ def _still(planned: str, now: str) -> None:
     """Refuse to run what is not what the batch planned, since its result would bear the wrong digest."""
     if planned and planned != now:
         raise EcgkitError("the library, a notebook or the data changed while the batch ran; call make book again")
-
-
-def main() -> None:
-    """Run the commands; a user's mistake is one line and exit code 2."""
-    try:
-        app()
-    except EcgkitError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-
-
-if __name__ == "__main__":
-    main()

@@ -3,8 +3,9 @@
 Figures are not pyplot's: a notebook shows the one that a cell ends with (after ``%matplotlib inline``), and shows it
 once; a script saves it with `Figure.savefig`, and nothing is left to close.
 
-Everywhere `fs` is the sampling rate in Hz, `title` is written above the picture, `label_names` has a name for each
-label, and an `EcgkitError` says which shapes or names do not fit.
+Everywhere an ECG is `(12, sig_len)` in millivolts with its leads in the order of `ecgkit.leads.LEADS`, `fs` is its
+sampling rate in Hz, labels `(n, n_labels)` are 0 and 1, scores `(n, n_labels)` are probabilities, `label_names` has a
+name for each label, `title` is written above the picture, and an `EcgkitError` says which shapes or names do not fit.
 """
 
 from ecgkit.figures.annotated import annotated_ecg

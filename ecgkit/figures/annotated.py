@@ -15,7 +15,17 @@ from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from ecgkit.errors import EcgkitError
-from ecgkit.figures.ecg_paper import _MARGIN, MM_PER_MV, MM_PER_S, PAPER, _draw, _lay_out, _Sheet
+from ecgkit.figures.ecg_paper import (
+    _MARGIN,
+    MM_PER_MV,
+    MM_PER_S,
+    PAPER,
+    _draw,
+    _lay_out,
+    _Sheet,
+    legend_at,
+    named,
+)
 from ecgkit.figures.style import GREY, INK, PALETTE, styled
 from ecgkit.leads import LEADS, N_LEADS
 
@@ -91,7 +101,11 @@ def annotated_ecg(signal: Any, fs: float, ms: Any, kind: Any, *, measurements: M
     _edges(ax, rows[-1], seconds)
     alone = _mark_beats(ax, sheet, rows[-1], seconds, kind)
     _brackets(ax, rows[-1], sheet, seconds, kind, measurements)
-    _legend(ax, sheet, alone)
+    handles: list[Any] = [Patch(color=colour, alpha=0.4, label=wave) for wave, colour in COLOURS.items()]
+    if alone:
+        handles.append(Line2D([], [], label="P, not conducted", **_marker(True)))
+    legend_at(ax, (_MARGIN + sheet.width, named(ax, "scale")[0].get_position()[1] + 1), handles, handlelength=1.2,
+              columnspacing=1.4)
     return figure
 
 
@@ -118,13 +132,9 @@ def _number(value: float, unit: str) -> str:
     return f"{value:.0f}{unit}".replace("-", "−") if np.isfinite(value) else "–"
 
 
-def _named(ax: Axes, name: str) -> list[Any]:
-    return [artist for artist in ax.get_children() if str(artist.get_gid() or "").split(" ")[0] == name]
-
-
 def _rows(ax: Axes, sheet: _Sheet, fs: float) -> list[_Row]:
     """Where each strip was drawn, read from its trace, which stands with 0 on its baseline."""
-    lines = _named(ax, "trace")
+    lines = named(ax, "trace")
     return [_Row(strip.start / fs, strip.stop / fs, float(line.get_xdata()[0]), float(line.get_ydata()[0] - trace[0]))
             for strip, line, trace in zip(sheet.strips, lines, sheet.traces, strict=True)]
 
@@ -140,7 +150,7 @@ def _shade(ax: Axes, row: _Row, seconds: NDArray[np.float64], lead: str) -> None
 
 def _show_faults(ax: Axes, sheet: _Sheet, rows: Sequence[_Row], values: NDArray[np.float64],
                  faults: Sequence[str]) -> None:
-    for strip, row, line, name in zip(sheet.strips, rows, _named(ax, "trace"), _named(ax, "lead"), strict=True):
+    for strip, row, line, name in zip(sheet.strips, rows, named(ax, "trace"), named(ax, "lead"), strict=True):
         if not faults[strip.lead]:
             continue
         piece = values[strip.lead, strip.start:strip.stop]
@@ -224,13 +234,3 @@ def _typical(lengths: NDArray[np.float64], seconds: NDArray[np.float64], kind: N
     off = np.abs(np.nan_to_num(lengths - middle, nan=1.0)).sum(axis=1)
     off += 0.5 * ((qrs[:, 0] < row.start + 1.2) | (qrs[:, 2] > row.stop - 1.5))
     return int(np.where(normal, off, np.inf).argmin())
-
-
-def _legend(ax: Axes, sheet: _Sheet, alone: bool) -> None:
-    handles: list[Any] = [Patch(color=colour, alpha=0.4, label=wave) for wave, colour in COLOURS.items()]
-    if alone:
-        handles.append(Line2D([], [], label="P, not conducted", **_marker(True)))
-    scale = _named(ax, "scale")[0]
-    ax.legend(handles=handles, loc="upper right", bbox_to_anchor=(_MARGIN + sheet.width, scale.get_position()[1] + 1),
-              bbox_transform=ax.transData, ncols=len(handles), fontsize=10, borderaxespad=0, borderpad=0.2,
-              handlelength=1.2, columnspacing=1.4)

@@ -16,7 +16,7 @@ from matplotlib.patches import Patch, Rectangle
 from numpy.typing import NDArray
 
 from ecgkit.errors import EcgkitError
-from ecgkit.figures.ecg_paper import _MARGIN, _draw, _lay_out
+from ecgkit.figures.ecg_paper import _MARGIN, _draw, _lay_out, legend_at, named
 from ecgkit.figures.style import FAINT, GREY, INK, PALETTE, WIDTH, panels, styled
 from ecgkit.leads import LEADS, N_LEADS
 
@@ -105,8 +105,6 @@ def attribution_on_ecg(signal: Any, attribution: Any, fs: float, *, title: str |
 
     Parameters
     ----------
-    signal : array_like, shape (12, sig_len)
-        Millivolts.
     attribution : array_like, shape (12, sig_len)
         Signed, of any unit: the stronger, the more opaque; the strongest per cent are all opaque.
     label : str
@@ -119,14 +117,11 @@ def attribution_on_ecg(signal: Any, attribution: Any, fs: float, *, title: str |
     ax = figure.axes[0]
     size = np.abs(np.concatenate(sheet.masks))
     strength = np.quantile(size[size > 0], 1 - _STRONGEST) if size.any() else 1.0
-    traces = [line for line in ax.lines if str(line.get_gid()).startswith("trace ")]
-    for line, values in zip(traces, sheet.masks, strict=True):
+    for line, values in zip(named(ax, "trace"), sheet.masks, strict=True):
         _draw_band(ax, line, values / strength)
     handles = [Line2D([], [], color=colour, linewidth=7, solid_capstyle="butt", label=f"{verb} {label}")
                for colour, verb in ((RAISES, "raises"), (LOWERS, "lowers"))]
-    scale = next(text for text in ax.texts if text.get_gid() == "scale")
-    ax.legend(handles=handles, loc="upper right", bbox_to_anchor=(_MARGIN + sheet.width, scale.get_position()[1] + 1),
-              bbox_transform=ax.transData, ncols=2, fontsize=10, borderaxespad=0, borderpad=0.2)
+    legend_at(ax, (_MARGIN + sheet.width, named(ax, "scale")[0].get_position()[1] + 1), handles)
     return figure
 
 

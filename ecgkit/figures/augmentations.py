@@ -14,8 +14,18 @@ from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from ecgkit.errors import EcgkitError
-from ecgkit.figures.ecg_paper import MM_PER_INCH, MM_PER_MV, MM_PER_S, PAPER, _draw_grid, _Sheet, _twelve
-from ecgkit.figures.style import GREY, INK, styled
+from ecgkit.figures.ecg_paper import (
+    MM_PER_MV,
+    MM_PER_S,
+    PAPER,
+    _draw_grid,
+    _Sheet,
+    _twelve,
+    in_millimetres,
+    legend_at,
+    write_scale,
+)
+from ecgkit.figures.style import INK, styled
 from ecgkit.leads import LEADS
 
 BEFORE = "#8f8f8f"
@@ -64,10 +74,7 @@ def _draw(before: NDArray[Any], after: Mapping[str, NDArray[Any]], leads: Sequen
     wide = 5 * np.ceil((len(leads) * (n * step + _APART)) / 5)
     reach = {name: _reach(np.stack([before, view])) for name, view in after.items()}
     height = sum(high + low + _TITLE for high, low in reach.values()) + _FOOTER
-    figure = Figure(figsize=((wide + 2 * _MARGIN) / MM_PER_INCH, height / MM_PER_INCH))
-    ax = figure.add_axes((0, 0, 1, 1))
-    ax.set(xlim=(0, wide + 2 * _MARGIN), ylim=(0, height))
-    ax.axis("off")
+    figure, ax = in_millimetres(wide + 2 * _MARGIN, height)
     top = height
     for name, view in after.items():
         high, low = reach[name]
@@ -76,11 +83,9 @@ def _draw(before: NDArray[Any], after: Mapping[str, NDArray[Any]], leads: Sequen
         paper = Rectangle((_MARGIN, top - high - low), wide, high + low, facecolor=PAPER, edgecolor="none")
         _draw_row(ax, paper, top - high, before, view, leads, step)
         top -= high + low
-    ax.text(_MARGIN, top - 1.5, f"{MM_PER_S:g} mm/s    {MM_PER_MV:g} mm/mV    {fs:g} Hz", fontsize=9, color=GREY,
-            va="top", gid="scale")
+    write_scale(ax, _MARGIN, top, fs, fontsize=9)
     handles = [Line2D([], [], color=BEFORE, linewidth=1.0), Line2D([], [], color=INK, linewidth=1.2)]
-    ax.legend(handles, ["before", "after"], loc="upper right", bbox_to_anchor=(wide + _MARGIN, top - 0.5),
-              bbox_transform=ax.transData, ncols=2, fontsize=9.5, borderaxespad=0, borderpad=0.2)
+    legend_at(ax, (wide + _MARGIN, top - 0.5), handles, ["before", "after"], fontsize=9.5)
     return figure
 
 

@@ -61,13 +61,7 @@ def age_sex(age: Any, sex: Any) -> Figure:
 
 @styled
 def cooccurrence_map(labels: Any, label_names: Sequence[str]) -> Figure:
-    """Of the ECGs that have the row's label, the per cent that also have the column's; the number of ECGs beside it.
-
-    Parameters
-    ----------
-    labels : array_like of 0 and 1, shape (n, n_labels)
-        Truth.
-    """
+    """Of the ECGs that have the row's label, the per cent that also have the column's; the number of ECGs beside it."""
     truth = np.asarray(labels, dtype=float)
     if truth.ndim != 2 or truth.shape[1] != len(label_names) or not len(truth):
         raise EcgkitError(f"labels of shape {truth.shape} for {len(label_names)} names; expected (n, n_labels)")
@@ -79,13 +73,7 @@ def cooccurrence_map(labels: Any, label_names: Sequence[str]) -> Figure:
 
 @styled
 def confusion_map(rates: Any, label_names: Sequence[str]) -> Figure:
-    """Heat map of `ecgkit.evaluation.confusion_of_labels`, in per cent.
-
-    Parameters
-    ----------
-    rates : array_like, shape (n_labels, n_labels)
-        True label in rows, called label in columns.
-    """
+    """Heat map of `ecgkit.evaluation.confusion_of_labels`, `(n_labels, n_labels)`, in per cent: true label in rows."""
     rates = np.asarray(rates, dtype=float)
     if rates.shape != (len(label_names),) * 2:
         raise EcgkitError(f"rates of shape {rates.shape} for {len(label_names)} names; expected (n_labels, n_labels)")

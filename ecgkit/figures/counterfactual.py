@@ -38,8 +38,6 @@ def before_after(before: Any, after: Any, fs: float, *, title: str, changes: Seq
 
     Parameters
     ----------
-    before, after : array_like, shape (12, sig_len)
-        Millivolts.
     changes : sequence of str, optional
         Measurements that changed, for the line under the title: `QRS 148 → 96 ms`.
     mask : array_like, shape (12, sig_len), optional
@@ -68,7 +66,8 @@ def before_after_gallery(pictures: Sequence[tuple[str, Any, Any]], fs: float, *,
     if not pictures:
         raise EcgkitError("no ECG to draw; give at least one (title, before, after)")
     sheets = [_overlaid(before, after, fs, None) for _, before, after in pictures]
-    return _draw(sheets, [title for title, _, _ in pictures], fs, (*names, f"edit beyond {1000 * SEEN_MV:.0f} µV"))
+    shaded = f"edit beyond {1000 * SEEN_MV:.0f} µV"
+    return _draw(sheets, [title for title, _, _ in pictures], fs, (*names, shaded))
 
 
 def _overlaid(before: Any, after: Any, fs: float, mask: Any) -> _Sheet:
@@ -175,13 +174,7 @@ _PANELS = (
 
 @styled
 def gan_history(history: pd.DataFrame) -> Figure:
-    """Four panels over the steps of the training.
-
-    Parameters
-    ----------
-    history : DataFrame
-        Of `ecgkit.explain.counterfactual.training.train_generator`.
-    """
+    """Four panels over the steps of a training by `ecgkit.explain.counterfactual.training.train_generator`."""
     figure = Figure(figsize=(WIDTH, 4.6), layout="constrained")
     for ax, (axis, columns) in zip(figure.subplots(2, 2).ravel(), _PANELS, strict=True):
         for colour, (column, name) in zip(PALETTE, columns.items(), strict=False):

@@ -22,13 +22,7 @@ _COLOURS = (*PALETTE, GREY)
 
 @styled
 def training_curve(history: pd.DataFrame) -> Figure:
-    """Loss and validation AUROC over epochs.
-
-    Parameters
-    ----------
-    history : DataFrame
-        `epoch` and `loss`, and `validation_auroc` (nan in epochs without one) where there was validation.
-    """
+    """`loss` over `epoch`, and `validation_auroc` (nan in epochs without one) where there was validation."""
     _need(history, "epoch", "loss")
     scored = history.get("validation_auroc", pd.Series(dtype=float)).dropna()
     n = 2 if len(scored) else 1
@@ -57,13 +51,7 @@ WATCHED = {"loss": "loss", "alignment": "alignment", "uniformity": "uniformity",
 
 @styled
 def pretraining_curves(history: pd.DataFrame) -> Figure:
-    """Loss and collapse monitors over epochs, a panel each; an empty figure says that nothing was trained.
-
-    Parameters
-    ----------
-    history : DataFrame
-        `epoch` and the columns of `WATCHED` that there are, nan between looks; without rows for an untrained encoder.
-    """
+    """Those of `WATCHED` that there are over `epoch`, nan between looks; without a row, that nothing was trained."""
     if not len(history):
         figure = Figure(figsize=(WIDTH, 0.8))
         figure.text(0.5, 0.5, "This encoder was not trained.", ha="center", va="center", color=GREY)
@@ -89,8 +77,6 @@ def roc_curves(y_true: Any, y_score: Any, label_names: Sequence[str], patient_id
 
     Parameters
     ----------
-    y_true, y_score : array_like, shape (n, n_labels)
-        Truth and scores.
     patient_id : array_like, shape (n,)
         Whose ECG each row is.
     n_boot, seed : int
@@ -122,8 +108,6 @@ def reliability_diagram(y_true: Any, y_score: Any, label_names: Sequence[str], *
 
     Parameters
     ----------
-    y_true, y_score : array_like, shape (n, n_labels)
-        Truth and probabilities.
     n_bins : int
         Bins of equal width.
     """

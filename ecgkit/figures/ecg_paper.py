@@ -77,8 +77,6 @@ def plot_ecg(signal: Any, fs: float, *, title: str | None = None, layout: str = 
 
     Parameters
     ----------
-    signal : array_like, shape (12, sig_len)
-        Millivolts, leads in the order of `ecgkit.leads.LEADS`.
     layout : {"3x4", "6x2", "12x1"}
         Rows by columns.
     seconds : float, optional
@@ -91,11 +89,6 @@ def plot_ecg(signal: Any, fs: float, *, title: str | None = None, layout: str = 
         A second ECG, drawn over the first at the same baseline.
     names : sequence of str, optional
         For the legend: of the signal, then of the overlay and of the highlight where there are such.
-
-    Returns
-    -------
-    Figure
-        At its own size 1 s is 25 mm wide and 1 mV is 10 mm high.
     """
     sheet = _lay_out(signal, fs, layout=layout, seconds=seconds, rhythm_lead=rhythm_lead, highlight=highlight,
                      overlay=overlay)
@@ -110,9 +103,7 @@ def gallery(signals: Any, fs: float, titles: Sequence[str], *, layout: str = "3x
     Parameters
     ----------
     signals : array_like, shape (n, 12, sig_len)
-        Millivolts.
     titles : sequence of str
-        One per ECG.
     layout, seconds, rhythm_lead
         As in `plot_ecg`, without a rhythm strip by default.
     """
@@ -232,10 +223,7 @@ def _draw(sheets: list[_Sheet], titles: Sequence[str | None], fs: float, names: 
     noted = textwrap.wrap(note, int(width / 2.1))
     bands = [_MARGIN + (len(text) + len(noted)) * _TITLE_LINE for text in lines]
     height = sum(bands) + sum(sheet.height for sheet in sheets) + _FOOTER
-    figure = Figure(figsize=(width / MM_PER_INCH, height / MM_PER_INCH))
-    ax = figure.add_axes((0, 0, 1, 1))
-    ax.set(xlim=(0, width), ylim=(0, height))
-    ax.axis("off")
+    figure, ax = in_millimetres(width, height)
     top = height
     for sheet, text, band in zip(sheets, lines, bands, strict=True):
         ax.text(_MARGIN, top - band + 1.5, "\n".join(noted), fontsize=10, va="bottom", gid="note")
@@ -243,8 +231,7 @@ def _draw(sheets: list[_Sheet], titles: Sequence[str | None], fs: float, names: 
                 fontweight="bold", va="bottom", gid="title")
         _draw_sheet(ax, sheet, top - band)
         top -= band + sheet.height
-    ax.text(_MARGIN, top - 1.5, f"{MM_PER_S:g} mm/s    {MM_PER_MV:g} mm/mV    {fs:g} Hz", fontsize=10, color=GREY,
-            va="top", gid="scale")
+    write_scale(ax, _MARGIN, top, fs)
     if names:
         _draw_legend(ax, sheets[0], names, (width - _MARGIN, top - 0.5))
     return figure
@@ -306,5 +293,32 @@ def _draw_legend(ax: Axes, sheet: _Sheet, names: Sequence[str], corner: tuple[fl
     handles += [Patch(color=HIGHLIGHT, alpha=0.5)] if sheet.masks else []
     if len(names) != len(handles):
         raise EcgkitError(f"{len(names)} names for {len(handles)} things to name: signal, overlay, highlight")
-    ax.legend(handles, names, loc="upper right", bbox_to_anchor=corner, bbox_transform=ax.transData, ncols=len(names),
-              fontsize=10, borderaxespad=0, borderpad=0.2)
+    legend_at(ax, corner, handles, names)
+
+
+def in_millimetres(width: float, height: float) -> tuple[Figure, Axes]:
+    """A figure and its one axes, which fills it and whose unit is the millimetre."""
+    figure = Figure(figsize=(width / MM_PER_INCH, height / MM_PER_INCH))
+    ax = figure.add_axes((0, 0, 1, 1))
+    ax.set(xlim=(0, width), ylim=(0, height))
+    ax.axis("off")
+    return figure, ax
+
+
+def write_scale(ax: Axes, x: float, top: float, fs: float, fontsize: float = 10) -> None:
+    """Say below the paper how seconds and millivolts are drawn."""
+    ax.text(x, top - 1.5, f"{MM_PER_S:g} mm/s    {MM_PER_MV:g} mm/mV    {fs:g} Hz", fontsize=fontsize, color=GREY,
+            va="top", gid="scale")
+
+
+def legend_at(ax: Axes, corner: tuple[float, float], handles: Sequence[Any], names: Sequence[str] | None = None,
+              **options: Any) -> None:
+    """Legend in one line below the paper, its upper right corner at `corner`, in millimetres."""
+    ax.legend(handles, names or [handle.get_label() for handle in handles], loc="upper right", bbox_to_anchor=corner,
+              bbox_transform=ax.transData, ncols=len(handles), borderaxespad=0, borderpad=0.2,
+              **{"fontsize": 10, **options})
+
+
+def named(ax: Axes, name: str) -> list[Any]:
+    """What was drawn under a name: `scale`, or `trace` of any lead."""
+    return [artist for artist in ax.get_children() if str(artist.get_gid() or "").split(" ")[0] == name]
