@@ -11,21 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
-from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from ecgkit.errors import EcgkitError
-from ecgkit.figures.ecg_paper import (
-    _MARGIN,
-    MM_PER_MV,
-    MM_PER_S,
-    PAPER,
-    _draw,
-    _lay_out,
-    _Sheet,
-    legend_at,
-    named,
-)
+from ecgkit.figures.ecg_paper import _MARGIN, HALO, MM_PER_MV, MM_PER_S, PAPER, _draw, _lay_out, _Sheet, legend, named
 from ecgkit.figures.style import GREY, INK, PALETTE, styled
 from ecgkit.leads import LEADS, N_LEADS
 
@@ -104,7 +93,7 @@ def annotated_ecg(signal: Any, fs: float, ms: Any, kind: Any, *, measurements: M
     handles: list[Any] = [Patch(color=colour, alpha=0.4, label=wave) for wave, colour in COLOURS.items()]
     if alone:
         handles.append(Line2D([], [], label="P, not conducted", **_marker(True)))
-    legend_at(ax, (_MARGIN + sheet.width, named(ax, "scale")[0].get_position()[1] + 1), handles, handlelength=1.2,
+    legend(ax, (_MARGIN + sheet.width, named(ax, "scale")[0].get_position()[1] + 1), handles, handlelength=1.2,
               columnspacing=1.4)
     return figure
 
@@ -182,14 +171,10 @@ def _mark_beats(ax: Axes, sheet: _Sheet, row: _Row, seconds: NDArray[np.float64]
         alone |= which == ALONE
         if which in PREMATURE:
             ax.text(x, y, PREMATURE[int(which)], fontsize=9.5, fontweight="bold", ha="center", gid="beat",
-                    path_effects=_halo(), zorder=5)
+                    path_effects=HALO, zorder=5)
         else:
             ax.plot(x, y + 0.8, gid="beat", zorder=5, **_marker(which == ALONE))
     return alone
-
-
-def _halo() -> list[Any]:
-    return [withStroke(linewidth=2.5, foreground=PAPER)]
 
 
 def _marker(alone: bool) -> dict[str, Any]:
@@ -218,7 +203,7 @@ def _brackets(ax: Axes, row: _Row, sheet: _Sheet, seconds: NDArray[np.float64], 
         ax.vlines([a, b], y + 1, row.baseline - _BELOW, color=GREY, linewidth=0.6, linestyle=(0, (2, 2)))
         left = name == "PR"
         ax.text(a - 1 if left else b + 1, y, f"{name} {_number(length * 1000, ' ms')}", fontsize=10, va="center",
-                ha="right" if left else "left", gid="interval", path_effects=_halo())
+                ha="right" if left else "left", gid="interval", path_effects=HALO)
     ax.text(row.x(seconds[beat][1, 0]) - 1, top - 4.5, "this beat", fontsize=10, color=GREY, va="center", ha="right")
 
 

@@ -16,7 +16,7 @@ from matplotlib.patches import Patch, Rectangle
 from numpy.typing import NDArray
 
 from ecgkit.errors import EcgkitError
-from ecgkit.figures.ecg_paper import _MARGIN, _draw, _lay_out, legend_at, named
+from ecgkit.figures.ecg_paper import _MARGIN, _draw, _lay_out, legend, named
 from ecgkit.figures.style import FAINT, GREY, INK, PALETTE, WIDTH, panels, styled
 from ecgkit.leads import LEADS, N_LEADS
 
@@ -121,7 +121,7 @@ def attribution_on_ecg(signal: Any, attribution: Any, fs: float, *, title: str |
         _draw_band(ax, line, values / strength)
     handles = [Line2D([], [], color=colour, linewidth=7, solid_capstyle="butt", label=f"{verb} {label}")
                for colour, verb in ((RAISES, "raises"), (LOWERS, "lowers"))]
-    legend_at(ax, (_MARGIN + sheet.width, named(ax, "scale")[0].get_position()[1] + 1), handles)
+    legend(ax, (_MARGIN + sheet.width, named(ax, "scale")[0].get_position()[1] + 1), handles)
     return figure
 
 

@@ -10,11 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
-from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from ecgkit.errors import EcgkitError
 from ecgkit.figures.ecg_paper import (
+    HALO,
     MM_PER_MV,
     MM_PER_S,
     PAPER,
@@ -22,7 +22,7 @@ from ecgkit.figures.ecg_paper import (
     _Sheet,
     _twelve,
     in_millimetres,
-    legend_at,
+    legend,
     write_scale,
 )
 from ecgkit.figures.style import INK, styled
@@ -85,7 +85,7 @@ def _draw(before: NDArray[Any], after: Mapping[str, NDArray[Any]], leads: Sequen
         top -= high + low
     write_scale(ax, _MARGIN, top, fs, fontsize=9)
     handles = [Line2D([], [], color=BEFORE, linewidth=1.0), Line2D([], [], color=INK, linewidth=1.2)]
-    legend_at(ax, (wide + _MARGIN, top - 0.5), handles, ["before", "after"], fontsize=9.5)
+    legend(ax, (wide + _MARGIN, top - 0.5), handles, ["before", "after"], fontsize=9.5)
     return figure
 
 
@@ -107,4 +107,4 @@ def _draw_row(ax: Axes, paper: Rectangle, baseline: float, before: NDArray[Any],
         for line in lines:
             line.set_clip_path(paper)
         ax.text(x[0], top - 1.2, lead, fontsize=10, fontweight="bold", va="top", gid="lead", zorder=5,
-                path_effects=[withStroke(linewidth=2.5, foreground=PAPER)])
+                path_effects=HALO)

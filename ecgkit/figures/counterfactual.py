@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
@@ -149,18 +148,14 @@ def _panels(x: str, y: str) -> tuple[Figure, NDArray[Any]]:
     grid = figure.subplots(3, 4, sharex=True, sharey=True)
     axes = grid.T.ravel()
     for ax, lead in zip(axes, LEADS, strict=True):
-        _plain(ax, lead)
+        ax.text(0.03, 0.97, lead, transform=ax.transAxes, fontweight="bold", va="top", gid="lead")
+        ax.grid(color=FAINT, linewidth=0.5)
+        ax.set_axisbelow(True)
+        ax.xaxis.set_major_locator(MaxNLocator(4))
+        ax.margins(x=0)
     figure.supxlabel(x, fontsize=9)
     figure.supylabel(y, fontsize=9)
     return figure, axes
-
-
-def _plain(ax: Axes, lead: str) -> None:
-    ax.text(0.03, 0.97, lead, transform=ax.transAxes, fontweight="bold", va="top", gid="lead")
-    ax.grid(color=FAINT, linewidth=0.5)
-    ax.set_axisbelow(True)
-    ax.xaxis.set_major_locator(MaxNLocator(4))
-    ax.margins(x=0)
 
 
 #: Panels: the axis, and the columns of the history that they show, with their names.

@@ -31,6 +31,8 @@ LAYOUTS = {"3x4": (3, 4), "6x2": (6, 2), "12x1": (12, 1)}
 
 PAPER, FINE, BOLD = "#fffaf8", "#f8dfda", "#edb5ab"
 OVERLAY, HIGHLIGHT = PALETTE[0], PALETTE[4]
+#: Around words that may stand on a trace.
+HALO = [withStroke(linewidth=2.5, foreground=PAPER)]
 
 #: Millimetres: around the paper, above the first trace, left of the traces (for the pulse), right of them.
 _MARGIN, _LEFT, _RIGHT = 3.0, 15.0, 5.0
@@ -259,7 +261,7 @@ def _draw_sheet(ax: Axes, sheet: _Sheet, top: float) -> None:
             line.set_clip_path(paper)
         offset, lift = sheet.names[k]
         ax.text(x[0] + offset, y + lift, LEADS[strip.lead], fontsize=11, fontweight="bold", va="baseline", gid="lead",
-                path_effects=[withStroke(linewidth=2.5, foreground=PAPER)], zorder=5)
+                path_effects=HALO, zorder=5)
 
 
 def _draw_grid(ax: Axes, sheet: _Sheet, top: float) -> None:
@@ -293,7 +295,7 @@ def _draw_legend(ax: Axes, sheet: _Sheet, names: Sequence[str], corner: tuple[fl
     handles += [Patch(color=HIGHLIGHT, alpha=0.5)] if sheet.masks else []
     if len(names) != len(handles):
         raise EcgkitError(f"{len(names)} names for {len(handles)} things to name: signal, overlay, highlight")
-    legend_at(ax, corner, handles, names)
+    legend(ax, corner, handles, names)
 
 
 def in_millimetres(width: float, height: float) -> tuple[Figure, Axes]:
@@ -311,7 +313,7 @@ def write_scale(ax: Axes, x: float, top: float, fs: float, fontsize: float = 10)
             va="top", gid="scale")
 
 
-def legend_at(ax: Axes, corner: tuple[float, float], handles: Sequence[Any], names: Sequence[str] | None = None,
+def legend(ax: Axes, corner: tuple[float, float], handles: Sequence[Any], names: Sequence[str] | None = None,
               **options: Any) -> None:
     """Legend in one line below the paper, its upper right corner at `corner`, in millimetres."""
     ax.legend(handles, names or [handle.get_label() for handle in handles], loc="upper right", bbox_to_anchor=corner,
