@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+from ecgkit.datasets import ludb
 from ecgkit.physiology.delineate import delineate
 from ecgkit.simulator import Cohort
 from ecgkit.simulator.waves import Waves
-from ecgkit.training.delineation import Annotated, DelineationSettings, _rare, _recorded, coverage, train_delineator
+from ecgkit.training.delineation import (
+    Annotated,
+    DelineationSettings,
+    _rare,
+    _recorded,
+    coverage,
+    train_delineator,
+    tuning_half,
+)
 from ecgkit.training.loop import Schedule
 
 TINY = DelineationSettings(options={"widths": [8, 8, 8], "kernel_size": 5}, seconds=2.5, ecgs_per_epoch=128,
@@ -73,3 +84,16 @@ def test_what_is_rare_is_searched_for() -> None:
     assert 0 < len(on_t) < 1500
     ms = cohort.waves(on_t).ms
     assert (np.nanmin(ms[:, 1:, 0, 0] - ms[:, :-1, 2, 2], axis=1) < 20).all()
+
+
+@pytest.mark.real
+def test_the_tuning_half_of_ludb(data_root: Path) -> None:
+    root = data_root / "ludb-sample"
+    known = tuning_half(root, 250)
+    assert known.signals.shape == (50, 12, 2500)
+    tuning, testing = ludb.halves(root)
+    assert not set(tuning) & set(testing)
+    np.testing.assert_array_equal(known.waves.ms, ludb.truth(root, tuning).waves.ms)
+    qrs = np.nanmin(known.waves.ms[:, :, 1, 1], axis=1) / 4
+    heights = [np.abs(x[:, round(at) - 15:round(at) + 15]).max() for x, at in zip(known.signals, qrs, strict=True)]
+    assert np.median(heights) > 1, "the waves lie where the signals have them, in mV"
