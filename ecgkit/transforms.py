@@ -259,18 +259,11 @@ def transform_vcg(x: Tensor, angle: float = 45.0, scale: float = 1.5, keep_resid
         Stretch along each axis is uniform from 1 to `scale`, and inverted with probability 1/2.
     keep_residual : bool
         Keep what a dipole cannot carry (see `vcg_matrix`).
-    generator : torch.Generator, optional
-        Source of randomness, on the CPU.
 
     Returns
     -------
     Tensor, shape (batch, 12, sig_len)
         Limb leads obey Einthoven's and Goldberger's relations; with `keep_residual`, where those of `x` did.
-
-    Raises
-    ------
-    EcgkitError
-        Where there are not twelve leads, or `scale` is below 1.
     """
     if x.ndim != 3 or x.shape[1] != N_LEADS:
         raise EcgkitError(f"signal of shape {tuple(x.shape)}; the heart vector needs (batch, {N_LEADS}, sig_len)")

@@ -22,7 +22,7 @@ SOURCES = {
 
 
 def load(source: str, **options: Any) -> ECGDataset:
-    """Load ECGs from a source.
+    """Load ECGs from a source: signals, one row per ECG, multi-hot labels.
 
     Parameters
     ----------
@@ -31,15 +31,10 @@ def load(source: str, **options: Any) -> ECGDataset:
     **options
         What the source's own `load` takes: ``load("ptbxl", root=..., task="superclass", fs=100)``.
 
-    Returns
-    -------
-    ECGDataset
-        Signals, one row per ECG, multi-hot labels.
-
     Raises
     ------
     EcgkitError
-        For an unknown source or option, and for what the source cannot read.
+        For an unknown source or option, a folder or table in another layout, and where no record can be used.
     """
     if source not in SOURCES:
         raise EcgkitError(f"no source of ECGs is called {source!r}; known are {', '.join(SOURCES)}")

@@ -36,10 +36,8 @@ class ECGDataset:
         Multi-hot.
     label_names : sequence of str
         One name per column of `labels`.
-    fs : float
-        Sampling rate in Hz.
-    name : str
-        What the data are, as figures and tables say it: ``"PTB-XL sample"``, ``"simulated ECGs"``.
+    fs, name : float, str
+        Sampling rate in Hz; what the data are, as figures and tables say it: ``"PTB-XL sample"``.
     rows : ndarray of int, shape (n,), optional
         Where each ECG lies in `store`; all in order by default.
     excluded : tuple of RecordError
@@ -177,10 +175,8 @@ def from_arrays(signals: NDArray[Any], labels: NDArray[Any], label_names: Sequen
     ----------
     signals : ndarray, shape (n, 12, sig_len)
         Millivolts, leads in the order of `ecgkit.leads.LEADS`.
-    labels : ndarray, shape (n, n_labels)
-        Multi-hot.
-    label_names : sequence of str
-        One per label.
+    labels, label_names : ndarray, shape (n, n_labels), sequence of str
+        Multi-hot, and one name for each.
     fs : float
         Sampling rate in Hz.
     records : DataFrame, optional

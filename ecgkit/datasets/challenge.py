@@ -31,10 +31,9 @@ def load(root: str | Path, *, labels: str | Sequence[str] = "all", fs: float = 5
     labels : {"all", "scored"} or sequence of str
         Every code that occurs; or the diagnoses that Challenge 2021 scored, with those that it scored as one merged;
         or some codes, abbreviations or names of `snomed`.
-    fs : float
-        Sampling rate in Hz; other records are resampled.
-    seconds : float
-        The first so many seconds are kept. A shorter record is left out, never padded.
+    fs, seconds : float
+        Sampling rate in Hz, to which other records are resampled; the first so many seconds are kept. A shorter record
+        is left out, never padded.
     on_error, cache, processes
         See `ecgkit.datasets.ptbxl.load`.
 

@@ -40,11 +40,6 @@ def load(root: str | Path, *, fs: float = STORED_FS, quality: str = "acceptable"
     ECGDataset
         Without labels and folds. The challenge names no patients: `patient_id` is the record.
 
-    Raises
-    ------
-    EcgkitError
-        Where a file is missing or damaged, or the two do not fit together.
-
     References
     ----------
     Silva, Moody, Celi 2011, *Improving the quality of ECGs collected using mobile phones: the PhysioNet/Computing in

@@ -71,17 +71,10 @@ def download(source: str, destination: str | Path, *, base_url: str | None = Non
         Another place that publishes the same files.
     skip : sequence of str
         Files whose path begins so are left out: ``["records500/"]`` saves most of PTB-XL's size.
-    workers : int
-        Files fetched at a time.
-    retries : int
-        How often one file is tried again without any progress, or after wrong contents.
+    workers, retries : int
+        Files fetched at a time; how often one is tried again without any progress, or after wrong contents.
     backoff : float
         Seconds before the first retry; doubled with each.
-
-    Returns
-    -------
-    Path
-        The folder.
 
     Raises
     ------

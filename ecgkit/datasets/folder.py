@@ -46,10 +46,8 @@ def load(root: str | Path, table: str | Path, *, labels: Sequence[str] | None = 
         all that hold nothing but 0 and 1.
     fs : float, optional
         Sampling rate of the dataset in Hz; others are resampled. By default that of the first record.
-    file_fs : float, optional
-        Sampling rate in Hz of NumPy and CSV files, which do not say it; by default `fs`.
-    units : str
-        Unit of NumPy and CSV files.
+    file_fs, units : float, str, optional
+        Sampling rate in Hz, by default `fs`, and unit of NumPy and CSV files, which do not say them.
     lead_names : sequence of str
         Leads of NumPy files, in order. CSV files name their own.
     seconds : float, optional
@@ -62,11 +60,6 @@ def load(root: str | Path, table: str | Path, *, labels: Sequence[str] | None = 
     -------
     ECGDataset
         Named after the folder.
-
-    Raises
-    ------
-    EcgkitError
-        Where the table, a column or a label is missing or wrong.
     """
     check_on_error(on_error)
     root = Path(root).expanduser()

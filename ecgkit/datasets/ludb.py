@@ -96,10 +96,8 @@ def boundaries(root: str | Path, record: str) -> pd.DataFrame:
 
     Parameters
     ----------
-    root : path
-        Folder of LUDB.
-    record : str
-        Record as `load` names it: ``"data/1"``.
+    root, record : path, str
+        Folder of LUDB, and record as `load` names it: ``"data/1"``.
 
     Returns
     -------
@@ -220,13 +218,10 @@ class Truth:
 
 
 def consensus(boundaries: pd.DataFrame) -> Consensus:
-    """Join the leads' annotations of one record; waves count where at least half of the leads are annotated.
+    """Join the leads' annotations of one record, as `ecgkit.datasets.ludb.boundaries` gives them.
 
-    Parameters
-    ----------
-    boundaries : DataFrame
-        As `ecgkit.datasets.ludb.boundaries` gives it; of one lead only (``table[table["lead"] == "II"]``), what is
-        returned is that lead's own annotation. Without a wave it raises `EcgkitError`.
+    Waves count where at least half of the leads are annotated; of one lead only (``table[table["lead"] == "II"]``),
+    that lead's own annotation is returned. A table without a wave raises `EcgkitError`.
     """
     if boundaries.empty:
         raise EcgkitError("no wave is annotated, so there is nothing to join; give the boundaries of one record")

@@ -66,11 +66,6 @@ def load(root: str | Path, *, task: str = "superclass", fs: int = 100, keep_unla
         With the official columns. `record` is the file's name, `patient_id` an integer, `strat_fold` the official
         fold, `sex` 0 male and 1 female; an `age` of 300, which stands for "over 89", becomes 90.
 
-    Raises
-    ------
-    EcgkitError
-        For an unknown task or rate, a folder in another layout, or one without any usable record.
-
     References
     ----------
     Wagner et al. 2020, *PTB-XL, a large publicly available electrocardiography dataset*, Sci Data 7:154.

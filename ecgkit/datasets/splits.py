@@ -59,10 +59,8 @@ def label_subsets(data: ECGDataset, fractions: Iterable[float] = FRACTIONS,
     ----------
     data : ECGDataset
         With labels, over which subsets are stratified.
-    fractions : iterable of float
-        Shares of the patients, in (0, 1].
-    seeds : iterable of int
-        One drawing each.
+    fractions, seeds : iterable of float, iterable of int
+        Shares of the patients, in (0, 1]; one drawing for each seed.
 
     Returns
     -------

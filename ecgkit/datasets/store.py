@@ -123,10 +123,8 @@ def describe(failures: Iterable[RecordError], most: int = 4) -> str:
 
 def cache_folder(cache: str | Path | None = None) -> Path:
     """Folder of all stores: `cache`, else ``ECGKIT_CACHE``, else the user's cache folder (``~/.cache/ecgkit``)."""
-    given = cache or os.environ.get(VARIABLE)
-    if given:
-        return Path(given).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "ecgkit"
+    usual = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "ecgkit")
+    return Path(cache or os.environ.get(VARIABLE) or usual).expanduser()
 
 
 def open_store(source: Source, *, cache: str | Path | None = None, processes: int | None = None) -> Store:

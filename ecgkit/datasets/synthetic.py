@@ -46,14 +46,10 @@ def load(n_patients: int = 2000, *, seed: int = 0, fs: float = 100.0, seconds: f
 
     Parameters
     ----------
-    n_patients : int
-        Number of patients.
-    seed : int
-        Seed of everything.
-    fs : float
-        Sampling rate in Hz.
-    seconds : float
-        Length of each ECG.
+    n_patients, seed : int
+        Number of patients, at least 1; seed of everything.
+    fs, seconds : float
+        Sampling rate in Hz, and length of each ECG.
     task : {"superclass", "class"}
         Labels: PTB-XL's five superclasses (see `SUPERCLASSES_OF`), or the simulator's thirteen classes. Several may
         hold at once; NORM holds where no disease does.
@@ -64,11 +60,6 @@ def load(n_patients: int = 2000, *, seed: int = 0, fs: float = 100.0, seconds: f
         `records` has `record`, `patient_id`, `visit`, `strat_fold` (1 to 10), `age` in years, `sex` (0 male,
         1 female), the true `heart_rate`, `pr_ms`, `qrs_ms`, `qt_ms`, `severity_<disease>` (0 to 1), and `seed` and
         `ecg_index`, by which `cohort_of` finds the truth.
-
-    Raises
-    ------
-    EcgkitError
-        For an unknown task or fewer than one patient.
     """
     if task not in ("superclass", "class"):
         raise EcgkitError(f"{NAME} have no task {task!r}; choose superclass or class")

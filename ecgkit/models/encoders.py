@@ -33,10 +33,8 @@ class XResNet1d(nn.Module):
     ----------
     name : str
         One of `DEPTHS`.
-    n_leads : int
-        Channels of the input.
-    widths : sequence of int
-        Channels of each stage before expansion.
+    n_leads, widths : int, sequence of int
+        Channels of the input, and of each stage before expansion.
     kernel_size : int
         Of all convolutions but the pointwise ones; odd.
     drop_path : float

@@ -162,8 +162,7 @@ def displaced(x: Tensor, shift: Tensor) -> Tensor:
     at = (torch.arange(last + 1, device=x.device) + shift).clamp(0, last)
     base = at.detach().floor()
     t = (at - base)[:, None]
-    near = [x.gather(-1, (base + k).clamp(0, last).long()[:, None].expand_as(x)) for k in (-1, 0, 1, 2)]
-    a, b, c, d = near
+    a, b, c, d = (x.gather(-1, (base + k).clamp(0, last).long()[:, None].expand_as(x)) for k in (-1, 0, 1, 2))
     return b + 0.5 * t * (c - a + t * (2 * a - 5 * b + 4 * c - d + t * (3 * (b - c) + d - a)))
 
 

@@ -141,7 +141,7 @@ def load_explainer(path_or_name: str | Path) -> tuple[nn.ModuleDict, dict[str, A
 
 
 def pretrained(name: str = BEST) -> Embedder:
-    """Give an encoder that comes with the package, in eval mode.
+    """Give an encoder that comes with the package, in eval mode; `EcgkitError` where none of that name does.
 
     Parameters
     ----------
@@ -152,11 +152,6 @@ def pretrained(name: str = BEST) -> Embedder:
     -------
     Embedder
         From `(n, 12, sig_len)` float32 in millivolts, sampled at its attribute `fs`, to `(n, n_features)`.
-
-    Raises
-    ------
-    EcgkitError
-        Where none of that name is shipped.
     """
     known = shipped_encoders()
     if name not in known:

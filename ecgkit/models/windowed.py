@@ -116,10 +116,8 @@ class Classifier(WindowedModel):
         See `WindowedModel`.
     label_names : sequence of str
         One per logit.
-    dropout : float
-        Before the linear layer.
-    aggregate : {"mean", "max"}
-        How the logits of windows become one.
+    dropout, aggregate : float, {"mean", "max"}
+        Dropout before the linear layer; how the logits of windows become one.
     """
 
     def __init__(self, encoder: nn.Module, label_names: Sequence[str], *, fs: float, crop_len: int,
