@@ -50,8 +50,7 @@ class _BrokenError(Exception):
 
     def __init__(self, reason: str, *, wrong: bool = False, wait: float = 0.0) -> None:
         super().__init__(reason)
-        self.wrong = wrong
-        self.wait = wait
+        self.wrong, self.wait = wrong, wait
 
 
 def download(source: str, destination: str | Path, *, base_url: str | None = None, skip: Sequence[str] = (),
@@ -111,7 +110,7 @@ def _download(client: _Client, destination: Path, skip: tuple[str, ...], workers
         elif not targets[name].is_file() or _sha256(targets[name]) != sums[name]:
             wrong.append(name)
 
-    _each(check, [name for name in sums], workers, "checking files")
+    _each(check, list(sums), workers, "checking files")
     if wrong:
         raise EcgkitError(f"{targets[min(wrong)]}: is there with other contents than published"
                           f"{f', and {len(wrong) - 1:,} files more' if len(wrong) > 1 else ''}; nothing is "
@@ -157,9 +156,7 @@ class _Client:
     """Fetches files below one address, one HTTP session per thread, as patiently as asked."""
 
     def __init__(self, base: str, retries: int, backoff: float) -> None:
-        self.base = base
-        self._retries = retries
-        self._backoff = backoff
+        self.base, self._retries, self._backoff = base, retries, backoff
         self._local = threading.local()
 
     def persist(self, name: str, part: Path, whole: Callable[[], bool]) -> None:

@@ -26,9 +26,7 @@ class StepEncoder(nn.Module, ABC):
                  context_features: int) -> None:
         super().__init__()
         self.config = config
-        self.stride = stride
-        self.step_features = step_features
-        self.context_features = context_features
+        self.stride, self.step_features, self.context_features = stride, step_features, context_features
         self.n_features = 2 * context_features
         layers: list[nn.Module] = []
         for inputs in (n_leads * stride, *[step_features] * (depth - 1)):

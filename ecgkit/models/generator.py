@@ -181,8 +181,7 @@ def _lowpass(fs: float) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
     from scipy.signal import firwin  # takes a second
 
     n_taps = 2 * round(0.1 * fs) + 1
-    taps = firwin(n_taps, EDIT_HZ, fs=fs) if fs > 2 * EDIT_HZ else np.eye(1, n_taps, n_taps // 2)[0]
-    return taps
+    return firwin(n_taps, EDIT_HZ, fs=fs) if fs > 2 * EDIT_HZ else np.eye(1, n_taps, n_taps // 2)[0]
 
 
 def _triangle(most: float) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:

@@ -53,8 +53,7 @@ class WindowedModel(nn.Module):
         super().__init__()
         self.encoder = encoder
         self.n_features = int(encoder.n_features)  # type: ignore[arg-type]
-        self.fs = fs
-        self.crop_len = crop_len
+        self.fs, self.crop_len = fs, crop_len
         self.register_buffer("millivolts", torch.tensor(float(millivolts)))
 
     def windows(self, x: Tensor) -> Tensor:
@@ -127,8 +126,7 @@ class Classifier(WindowedModel):
             raise EcgkitError(f"aggregate {aggregate!r}: choose mean or max")
         self.head = nn.Sequential(nn.BatchNorm1d(self.n_features), nn.Dropout(dropout),
                                   nn.Linear(self.n_features, len(label_names)))
-        self.label_names = tuple(label_names)
-        self.aggregate = aggregate
+        self.label_names, self.aggregate = tuple(label_names), aggregate
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `(batch, 12, sig_len)` in mV to logits `(batch, n_labels)`."""

@@ -51,8 +51,7 @@ class Keyed:
 
     def normal(self, purpose: str, ids: NDArray[Any], n: int) -> NDArray[np.float64]:
         """Standard normal numbers, shape `(len(ids), n)`, by inversion."""
-        values: NDArray[np.float64] = ndtri(self.uniform(purpose, ids, n))
-        return values
+        return ndtri(self.uniform(purpose, ids, n))
 
     def white(self, purpose: str, ids: NDArray[Any], n: int) -> NDArray[np.float32]:
         """Standard normal numbers in float32, shape `(len(ids), n)`, by Box and Muller's method: fast for long rows."""

@@ -79,8 +79,7 @@ def waves(hearts: Wavelets, beats: Beats, fs: float, seconds: float) -> Waves:
 
 def intervals(found: Waves) -> Intervals:
     """Intervals of ECGs whose boundaries are known."""
-    normal = (found.kind == NORMAL)[:, :, None, None]
-    marks = np.where(normal, found.ms, np.nan)
+    marks = np.where((found.kind == NORMAL)[:, :, None, None], found.ms, np.nan)
     p, qrs, t = (marks[:, :, k] for k in range(3))
     pr, qrs_width, qt = (pd.DataFrame(gap).median(axis=1).to_numpy() for gap in (
         qrs[..., 0] - p[..., 0], qrs[..., 2] - qrs[..., 0], t[..., 2] - qrs[..., 0]))
