@@ -68,11 +68,8 @@ def curves_of(runs: pd.DataFrame, data: ECGDataset, variants: Sequence[str], *,
 def worth_of(curves: Mapping[str, Curve], base: str) -> pd.DataFrame:
     """What each ingredient is worth: macro AUROC of the whole recipe minus that of the variant without it.
 
-    Returns
-    -------
-    DataFrame, indexed by (method, fraction)
-        `worth`, and the ends `worth_low` and `worth_high` of its 95 % interval; of the recipe itself only where it
-        stands alone.
+    Columns `worth`, `worth_low` and `worth_high` (the ends of its 95 % interval), by (method, fraction); of the recipe
+    itself only where it stands alone.
     """
     table = efficiency_table(curves, base)
     table = table.drop(base, level="method") if len(curves) > 1 else table

@@ -12,7 +12,7 @@ import pandas as pd
 from scipy.optimize import isotonic_regression
 
 from ecgkit.errors import EcgkitError
-from ecgkit.evaluation import Bootstrap, auroc, bootstrap, macro, paired_p
+from ecgkit.evaluation import Bootstrap, auroc, bootstrap, macro, paired_p, with_ends
 from ecgkit.evaluation.checks import Array, check
 
 
@@ -187,16 +187,11 @@ def _row(curve: Curve, k: int, base: Curve | None) -> dict[str, float]:
 
 def printed_efficiency(table: pd.DataFrame) -> pd.DataFrame:
     """Round an `efficiency_table` for print."""
-    def joined(columns: Sequence[str], number: str, between: str) -> pd.Series[str]:
-        low, high = (table[column].map(number.format) for column in columns)
-        return low + between + high
-
-    score, difference = table["auroc"].map("{:.3f}".format), table["difference"].map("{:+.3f}".format)
-    compared = difference + " (" + joined(["difference_low", "difference_high"], "{:+.3f}", " to ") + ")"
+    compared = with_ends(table, "difference", digits=3, sign="+", to=" to ")
     return pd.DataFrame({
         "labelled ECGs": table["n_labels"].map("{:,.0f}".format), "seeds": table["seeds"].map(str),
-        "macro AUROC": score + " (" + joined(["auroc_low", "auroc_high"], "{:.3f}", "–") + ")",
-        "over seeds": joined(["lowest", "highest"], "{:.3f}", "–"),
+        "macro AUROC": with_ends(table, "auroc", digits=3),
+        "over seeds": [f"{low:.3f}–{high:.3f}" for low, high in zip(table["lowest"], table["highest"], strict=True)],
         "difference": compared.where(table["p"].notna(), "")})
 
 
@@ -219,18 +214,9 @@ def labels_saved(curve: Curve, reference: Curve, at: float) -> Reading:
     answers the question of Al-Masud, Alcaraz & Strodthoff (2026, arXiv 2509.25095), who report label efficiency over
     supervised baselines; here it is read off the measured points, and no law is fitted to them.
 
-    Parameters
-    ----------
-    curve, reference : Curve
-        Of the same resamples. The reference is supervised training from scratch.
-    at : float
-        The method's fraction of the labels.
-
-    Returns
-    -------
-    Reading
-        "At least" where the method at `n` labels beats the reference at all of its labels, "at most" where it is below
-        the reference's lowest point. The interval is that of the factor on every resample, both curves on the same.
+    Both curves are of the same resamples; `at` is the method's fraction of the labels. The reading is "at least" where
+    the method at `n` labels beats the reference at all of its labels, "at most" where it is below the reference's
+    lowest point; the interval is that of the factor on every resample.
     """
     _check_paired(curve, reference)
     k = curve.at(at)

@@ -24,7 +24,7 @@ from ecgkit.errors import EcgkitError
 from ecgkit.evaluation import auroc, macro
 from ecgkit.models.windowed import Classifier, Embedder
 from ecgkit.progress import track
-from ecgkit.training.checkpoint import run_file, weights_digest
+from ecgkit.training.checkpoint import run_file
 from ecgkit.training.finetune import FinetuneSettings, check_fits, finetune
 from ecgkit.training.measured import Filled, Forest, MeasuredFeatures, random_forest
 from ecgkit.training.methods import METHODS
@@ -274,7 +274,7 @@ def _identity(embedder: Embedder | MeasuredFeatures | None) -> dict[str, Any] | 
         return None
     if isinstance(embedder, MeasuredFeatures):
         return embedder.identity()
-    return {"weights": weights_digest(embedder), "fs": embedder.fs, "crop_len": embedder.crop_len,
+    return {"weights": embedder, "fs": embedder.fs, "crop_len": embedder.crop_len,
             "config": getattr(embedder.encoder, "config", type(embedder.encoder).__name__)}
 
 
@@ -327,12 +327,7 @@ def encoder_of(method: str, unlabelled: ECGDataset | None, cohort: ECGDataset, s
                device: str) -> tuple[Embedder, pd.DataFrame, Classifier | None]:
     """Pretrain by a method of `ecgkit.training.METHODS`, or draw an untrained encoder at random.
 
-    Returns
-    -------
-    Embedder, DataFrame
-        As of `ecgkit.pretrain`; no history of random weights.
-    Classifier or None
-        What the encoder was taught to name, if it was (see `label_study`).
+    Returns the encoder and its history as `ecgkit.pretrain` does, and what it was taught to name, if it was.
     """
     if method == "random":
         return untrained(cohort.train, settings=settings, seed=seed), pd.DataFrame(), None

@@ -47,7 +47,7 @@ def read_methods(folder: str | Path, **elsewhere: str | Path) -> pd.DataFrame:
     Returns
     -------
     DataFrame, indexed by the name of the variant
-        `path`, and what the files say: `title`, `group`, `encoder`, `n_parameters`, ...; controls first.
+        `path` and what the files say; controls first.
 
     Raises
     ------
@@ -303,18 +303,9 @@ def words(table: pd.DataFrame, curves: Mapping[str, Curve], both: Mapping[str, C
           winner: str | None, joint: str | None, margin: float) -> dict[str, str]:
     """Words of the page on what was found.
 
-    Parameters
-    ----------
-    table : DataFrame
-        Of `arms`.
-    curves, both : mapping of arm to `Curve`
-        With test patients resampled, and with training seeds too.
-    reference : str
-        Of `reference_of`.
-    winner, joint : str or None
-        The arm of the group "full" and the two arms together that are best on fold 9.
-    margin : float
-        Loss of macro AUROC that counts as none.
+    Takes `arms`, their curves with test patients resampled and with `both` these and training seeds; the arm of the
+    group "full" (`winner`) and the two arms together (`joint`) that are best on fold 9; and the `margin` of macro AUROC
+    whose loss counts as none.
     """
     scratch = reference == REFERENCE  # without it there is nothing to test
     scores = printed_efficiency(efficiency_table(curves, reference))["macro AUROC"].to_dict()

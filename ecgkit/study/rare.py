@@ -107,20 +107,8 @@ def few_positives(train: ECGDataset, test: ECGDataset, embedded: Mapping[str, Se
                   n_boot: int) -> tuple[dict[str, Curve], dict[int, str]]:
     """Score probes on five, ten and all positive ECGs of each label.
 
-    Parameters
-    ----------
-    train, test : ECGDataset
-    embedded : mapping of an encoder's name to its embeddings
-        Of the training, the validation and the test ECGs.
-    seeds, n_boot : int
-        Draws of the positive ECGs, and of test patients.
-
-    Returns
-    -------
-    mapping of an encoder's name to `Curve`
-        Macro AUROC against the number of positive ECGs.
-    mapping of a number to str
-        What that number stands for in tables.
+    Takes the embeddings of the training, validation and test ECGs by each encoder. Returns for each encoder a curve of
+    macro AUROC against the number of positive ECGs, and what each number is called in tables.
     """
     counts = train.labels.sum(axis=0)
     most = int(counts.max())
@@ -136,12 +124,8 @@ def few_positives(train: ECGDataset, test: ECGDataset, embedded: Mapping[str, Se
 def readers_of(methods: pd.DataFrame) -> tuple[dict[str, pd.DataFrame], tuple[float, float]]:
     """Choose three readers of the superclasses: from scratch with all and few labels, and the best pretrained on few.
 
-    Returns
-    -------
-    mapping of a reader's name to DataFrame
-        Its rows of `ecgkit.study.labels.read_runs`; none where this run lacks it.
-    tuple of float
-        The shares of the labels that "all" and "few" stand for.
+    Returns their rows of `ecgkit.study.labels.read_runs` by name, none where this run lacks a reader; and the shares of
+    the labels that "all" and "few" stand for.
     """
     runs = read_runs(methods)
     runs = runs[runs["task"] == "superclass"]
