@@ -74,21 +74,9 @@ def kept_labels(label_names: Sequence[str]) -> NDArray[np.bool_]:
 
 
 def wanted_logits(target: Mapping[str, Any], label_names: Sequence[str], n: int) -> dict[int, NDArray[np.float64]]:
-    """Wanted logits `(n,)` by place of the label.
+    """Wanted logits `(n,)` by place of the label, from wanted probabilities by name: one, or one for each of `n` ECGs.
 
-    Parameters
-    ----------
-    target : mapping
-        Wanted probability of each label that is to change: one number, or one for each ECG.
-    label_names : sequence of str
-        Labels of the classifier.
-    n : int
-        ECGs.
-
-    Raises
-    ------
-    EcgkitError
-        For an unknown label, or a probability that is not between 0 and 1.
+    An unknown label, and a probability that is not between 0 and 1, raise `EcgkitError`.
     """
     if not target:
         raise EcgkitError("nothing is asked; give target={\"" + label_names[0] + "\": 0.05}, a label and a probability")

@@ -6,15 +6,13 @@ from typing import Any
 
 from ecgkit.datasets.base import ECGDataset
 from ecgkit.errors import EcgkitError
-from ecgkit.explain.baselines.gradient import PGD, Wachter
+from ecgkit.explain.baselines.gradient import PGD, LatentAscent, Wachter
 from ecgkit.explain.baselines.neighbour import NearestUnlikeNeighbour
-from ecgkit.explain.baselines.vae import LatentAscent, train_autoencoder
 from ecgkit.explain.results import Explainer
 from ecgkit.models.windowed import Classifier
 from ecgkit.training.loop import Schedule
 
-__all__ = ["BASELINES", "PGD", "LatentAscent", "NearestUnlikeNeighbour", "Wachter", "baselines",
-           "train_autoencoder"]
+__all__ = ["BASELINES", "PGD", "LatentAscent", "NearestUnlikeNeighbour", "Wachter", "baselines"]
 
 #: Baselines by the names that a notebook is given.
 BASELINES = {

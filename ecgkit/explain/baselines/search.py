@@ -18,8 +18,6 @@ from ecgkit.progress import track
 
 #: A search goes this much further in probability than it must: another batch size changes the last digits.
 MARGIN = 1e-3
-#: The wish counts so many times as much after each step.
-_RAISE = 1.25
 
 
 class Search:
@@ -100,54 +98,6 @@ class Aim:
         target = {name: wanted[rows.cpu().numpy()] for name, wanted in self.target.items()}
         there = [reached(p + side, target, self.label_names) for side in (-MARGIN, MARGIN)]
         return torch.from_numpy(there[0] & there[1]).to(logits.device)
-
-
-def descend(classifier: nn.Module, aim: Aim, x: Tensor, free: Tensor, draw: Callable[[Tensor, Tensor], Tensor], *,
-            steps: int, learning_rate: float, weight: float = 0.0) -> Tensor:
-    """Change free numbers until the classifier says what is wanted (Adam); an ECG that is there is left alone.
-
-    What is minimised for each ECG is ``strength * gap + weight * mean |edit|``; the strength rises from step to step.
-
-    Parameters
-    ----------
-    classifier : Module
-        Held as it is (`held`).
-    aim : Aim
-    x : Tensor, shape (n, 12, sig_len)
-        ECGs in mV.
-    free : Tensor, shape (n, ...)
-        Where the search starts.
-    draw : callable
-        From free numbers of some ECGs and their rows to ECGs `(len(rows), 12, sig_len)`.
-    steps : int
-        At most.
-    learning_rate : float
-    weight : float
-        Per mV of the mean absolute edit.
-
-    Returns
-    -------
-    Tensor, shape (n, 12, sig_len)
-        The first of each ECG that reached the target, or the one that came closest.
-    """
-    free = free.clone().requires_grad_(True)
-    optimizer = torch.optim.Adam([free], learning_rate)
-    best, closest = x.clone(), torch.full((len(x),), torch.inf, device=x.device)
-    rows = torch.arange(len(x), device=x.device)
-    for step in range(steps + 1):
-        new = draw(free[rows], rows)
-        logits = classifier(new)
-        gap, there = aim.gap(logits, rows), aim.reached(logits, rows)
-        better = there | (gap.detach() < closest[rows])
-        best[rows[better]], closest[rows[better]] = new.detach()[better], gap.detach()[better]
-        if there.all() or step == steps:
-            break
-        size = (new - x[rows]).abs().mean(dim=(1, 2))
-        optimizer.zero_grad()
-        (_RAISE ** step * gap + weight * size)[~there].sum().backward()
-        optimizer.step()
-        rows = rows[~there]
-    return best
 
 
 def checked(x: NDArray[Any]) -> NDArray[np.float32]:

@@ -46,14 +46,14 @@ class DuelSettings:
         Options of the networks.
     """
 
-    steps: int
-    batch_size: int
-    learning_rate: float
-    discriminator_rate: float
-    penalty: float
-    penalty_every: int
-    averaging: float
+    steps: int = 6000
+    batch_size: int = 16
+    learning_rate: float = 5e-4
+    discriminator_rate: float = 1e-3
+    penalty: float = 0.02
+    penalty_every: int = 8
     warmup: float = 0.3
+    averaging: float = 0.998
     generator: dict[str, Any] = field(default_factory=dict)
     discriminator: dict[str, Any] = field(default_factory=dict)
 

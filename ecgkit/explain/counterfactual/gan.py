@@ -329,25 +329,12 @@ def _as_kept(model: nn.Module) -> None:
 
 def plausibility(discriminator: Discriminator, signals: NDArray[np.float32], ends: Tensor, length: int) -> \
         NDArray[np.float64]:
-    """How real ECGs look, of whatever kind suits them best.
+    """How real ECGs `(n, 12, sig_len)` in mV look, of the kind that suits them best: scores `(n,)`, high is real.
 
-    Held against the one kind that was wished for, half of all answers would be refused: a heart with the voltages of
-    hypertrophy and nothing else of it is not typical of hypertrophy, but it is an ECG.
-
-    Parameters
-    ----------
-    discriminator : Discriminator
-    signals : ndarray, shape (n, 12, sig_len)
-        mV.
-    ends : Tensor, shape (n_labels, 2)
-        Logits that are typical without, and with, each label: the kinds.
-    length : int
-        Samples of the windows that the discriminator was trained on; an ECG's score is the mean over its windows.
-
-    Returns
-    -------
-    ndarray, shape (n,)
-        Scores; higher is more real.
+    Kinds are the logits that are typical without, and with, each label: `ends`, `(n_labels, 2)`. Held against the one
+    kind that was wished for, half of all answers would be refused: a heart with the voltages of hypertrophy and nothing
+    else of it is not typical of hypertrophy, but it is an ECG. An ECG's score is the mean over windows of the `length`
+    in samples that the discriminator was trained on.
     """
     device, n_labels = next(discriminator.parameters()).device, len(ends)
     kinds = discriminator_condition(torch.arange(n_labels).repeat_interleave(2), ends.flatten(), n_labels).to(device)

@@ -101,13 +101,6 @@ class GANSettings(DuelSettings):
     weights : Weights
     """
 
-    steps: int = 6000
-    batch_size: int = 16
-    learning_rate: float = 5e-4
-    discriminator_rate: float = 1e-3
-    penalty: float = 0.02
-    penalty_every: int = 8
-    averaging: float = 0.998
     seconds: float = 2.5
     discriminator_steps: int = 2
     extras_every: int = 2
@@ -122,18 +115,8 @@ def train_generator(windows: Windows, classifiers: Sequence[nn.Module], settings
                     run: Run) -> tuple[Generator, Discriminator, pd.DataFrame]:
     """Train a generator whose answers classifiers read as wanted and a discriminator takes for real.
 
-    Parameters
-    ----------
-    windows : Windows
-        With the logits of the first classifier.
-    classifiers : sequence of Module
-        From `(batch, 12, length)` to logits `(batch, n_labels)`; the first is the one that is explained. The generator
-        has to persuade all of them, in turns.
-    settings : GANSettings
-    labels : sequence of str
-        Names of the logits.
-    run : Run
-        Tells of data and classifiers.
+    The first classifier is the one that is explained, and whose logits the windows have; the generator has to persuade
+    all of them, in turns. `labels` are the names of the logits; `run` tells of data and classifiers.
 
     Returns
     -------
@@ -142,11 +125,6 @@ def train_generator(windows: Windows, classifiers: Sequence[nn.Module], settings
     DataFrame
         Every hundred steps the means of: `reach`, `keep` (logits), `edit` (mV), `shift` (samples), `cycle` (mV), `real`
         and `fake` (the discriminator's scores), `correlation` of wanted and obtained logits; `minutes` so far.
-
-    Raises
-    ------
-    EcgkitError
-        Where a loss is no longer finite.
     """
     state = _State(windows, classifiers, settings, labels, run)
     history = state.train()

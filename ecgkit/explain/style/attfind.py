@@ -56,15 +56,14 @@ def select_moves(effects: NDArray[np.float64], needed: NDArray[np.float64], n_to
                  least_agreement: float = LEAST_AGREEMENT) -> pd.DataFrame:
     """Pick moves one after the other, each for the ECGs that those before it did not explain.
 
+    Once all are explained, or none of the others can be, all count again. At most `n_top` are picked.
+
     Parameters
     ----------
     effects : ndarray, shape (n, n_coordinates, 2)
         Of single moves, positive where the logit goes the wanted way.
     needed : ndarray, shape (n,)
-        Effect that explains an ECG: what takes its answer to the other side. Once all are explained, or none of the
-        others can be, all count again.
-    n_top : int
-        Moves to pick at most; a coordinate is picked once.
+        Effect that explains an ECG: what takes its answer to the other side.
     least_agreement : float
         Moves whose effect is positive in a smaller share of the ECGs are left out.
 
@@ -101,23 +100,10 @@ def select_moves(effects: NDArray[np.float64], needed: NDArray[np.float64], n_to
 
 def sufficiency_table(logit: Logit, style: Tensor, ends: Tensor, moves: Sequence[Move], *, raised: bool,
                       patients: Any = None, n_boot: int = 1000, seed: int = 0) -> pd.DataFrame:
-    """Share of the ECGs whose answer flips when the first moves are made together.
+    """Share of the ECGs whose answer flips when the first moves are made together, with intervals over patients.
 
-    Of those ECGs alone that, as they are drawn again, lie on the side that they are to leave (probability 0.5).
-
-    Parameters
-    ----------
-    logit : callable
-    style : Tensor, shape (n, n_coordinates)
-    ends : Tensor, shape (2, n_coordinates)
-        Lowest and highest values.
-    moves : sequence of Move
-        In the order of their importance.
-    raised : bool
-        Whether the label is to be raised or lowered.
-    patients : array_like, shape (n,), optional
-        Whose ECG each row is; each row another patient by default. Intervals are over patients.
-    n_boot, seed : int
+    Of those ECGs alone that, as they are drawn again, lie on the side that they are to leave (probability 0.5), the
+    lower one if the label is to be `raised`. Moves come in the order of their importance.
 
     Returns
     -------

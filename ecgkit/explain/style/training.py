@@ -91,19 +91,8 @@ def train_style(beats: Tensor, probabilities: Tensor, ask: Ask, settings: StyleS
                 millivolts: float = 0.25) -> tuple[StyleNet, pd.DataFrame]:
     """Train encoder and generator so that a beat drawn again looks alike and the classifier answers alike.
 
-    Parameters
-    ----------
-    beats : Tensor, shape (n, 12, period)
-        Millivolts.
-    probabilities : Tensor, shape (n, n_labels)
-        What the classifier says of them.
-    ask : callable
-        The classifier, from beats to logits; its weights have no gradients.
-    settings : StyleSettings
-    run : Run
-        Tells of beats and classifier.
-    millivolts : float
-        One number for all leads by which signals are divided.
+    The classifier gives beats `(n, 12, period)` in mV `probabilities` `(n, n_labels)`; `ask` is the classifier, from
+    beats to logits, and `run` tells of both. Signals are divided by `millivolts`.
 
     Returns
     -------

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from ecgkit.errors import EcgkitError
-from ecgkit.explain.baselines.gradient import PGD, Wachter
-from ecgkit.explain.baselines.search import MARGIN, Aim, Search, descend
+from ecgkit.explain.baselines.gradient import PGD, Wachter, descend
+from ecgkit.explain.baselines.search import MARGIN, Aim, Search
 from ecgkit.explain.results import held
 from tests.explain.baselines.toys import LABELS, Linear, ecgs
 
