@@ -1,11 +1,14 @@
 """Pictures of counterfactuals: what was edited is shaded, what is sure is coloured, shapes are checked."""
 
+from __future__ import annotations
+
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
 
 from ecgkit.errors import EcgkitError
-from ecgkit.figures import before_after, edit_map, sweep
+from ecgkit.figures import before_after, edit_map, gan_history, quac_curves, style_coordinates, style_effects, sweep
 from ecgkit.figures.counterfactual import RAMP
 from ecgkit.figures.ecg_paper import MM_PER_INCH
 from ecgkit.leads import LEADS
@@ -104,3 +107,65 @@ def test_what_does_not_fit_is_refused_in_one_line(draw):
     with pytest.raises(EcgkitError, match="shape") as caught:
         draw()
     assert "\n" not in str(caught.value)
+
+
+def effects():
+    index = pd.MultiIndex.from_product([[7, 3], ["qrs", "r_V5"]], names=["coordinate", "measurement"])
+    return pd.DataFrame({"effect": [18.0, 0.4, -6.0, 0.0], "effect_low": [15.0, 0.3, -9.0, -0.1],
+                         "effect_high": [21.0, 0.5, -3.0, 0.1], "spread": [10.0, 0.5, 10.0, 0.5],
+                         "telling": [True, True, True, False],
+                         "says": ["QRS", "R V5"] * 2, "unit": ["ms", "mV"] * 2}, index=index)
+
+
+def test_style_coordinates_show_the_beats():
+    beats = np.random.default_rng(0).normal(size=(2, 3, 12, 100))
+    figure = style_coordinates(beats, ["QRS +18 ms", "R V5 +0.40 mV"], 100.0, leads=("V1", "V5"))
+    rows = figure.subfigs
+    assert [row._suptitle.get_text() for row in rows] == ["QRS +18 ms", "R V5 +0.40 mV"]
+    for row, drawn in zip(rows, beats, strict=True):
+        for ax, lead in zip(row.axes, ("V1", "V5"), strict=True):
+            for line, beat in zip(ax.lines[:3], drawn[:, LEADS.index(lead)], strict=True):
+                np.testing.assert_allclose(line.get_ydata(), beat)
+                assert line.get_xdata()[-1] == 990
+    assert smallest_text(figure) >= 8
+    assert 2_000 < len(png(figure)) < 400_000
+    with pytest.raises(EcgkitError, match="2 names|1 names"):
+        style_coordinates(beats, ["one"], 100.0)
+
+
+def test_style_effects_are_in_spreads_with_units_beside():
+    figure = style_effects(effects())
+    ax = figure.axes[0]
+    np.testing.assert_allclose(ax.collections[1].get_offsets()[:, 0], [1.8, 0.8, -0.6])
+    assert [text.get_text() for text in ax.texts] == \
+        ["+18 ms (+15 to +21)", "+0.40 mV (+0.30 to +0.50)", "−6 ms (−9 to −3)"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["1  QRS", "R V5", "2  QRS"]
+    assert smallest_text(figure) >= 8
+    assert 2_000 < len(png(figure)) < 250_000
+    with pytest.raises(EcgkitError, match="nothing to draw"):
+        style_effects(effects().assign(telling=False))
+
+
+def test_a_training_has_four_panels_with_what_the_history_tells() -> None:
+    columns = ("reach", "keep", "edit", "cycle", "real", "fake", "correlation")
+    history = pd.DataFrame({"step": [100, 200], **{name: [0.2, 0.1] for name in columns}})
+    axes = gan_history(history).axes
+    assert len(axes) == 4
+    assert sum(len(ax.lines) for ax in axes) == 7
+    in_microvolts = next(ax for ax in axes if ax.get_ylabel() == "µV")
+    np.testing.assert_allclose(in_microvolts.lines[0].get_ydata(), [200, 100])
+
+
+def test_a_quac_curve_is_the_mean_of_the_ecgs_that_are_known() -> None:
+    share = np.tile(np.linspace(0, 1, 3), (2, 1))
+    progress = np.array([[0, 0.4, 1], [np.nan] * 3])
+    figure = quac_curves({"edit": (share, progress), "|x|": (share, progress)}, plain=("|x|",))
+    edit, plain = figure.axes[0].lines[:2]
+    np.testing.assert_allclose(edit.get_ydata(), [0, 0.4, 1])
+    np.testing.assert_allclose(edit.get_xdata(), [0, 50, 100])
+    assert plain.get_linestyle() != edit.get_linestyle()
+
+
+def test_no_curve_is_one_line() -> None:
+    with pytest.raises(EcgkitError, match="no curve to draw"):
+        quac_curves({})
