@@ -8,7 +8,7 @@ They need other versions of common packages than ecgkit does, so they run by the
 This writes, beside this file, `lead_ii.csv.gz` (one row for each wave: tool, record, beat, wave, and its onset, peak
 and offset in milliseconds, empty where the tool gives none) and `timings.csv` (one row for each tool: version, licence,
 leads, leads on which it failed, and seconds of processor time for a lead of ten seconds). The package reads and scores
-both (`ecgkit.study.measured`); it never imports the tools.
+both (`ecgkit.study.measurements`); it never imports the tools.
 
 Licences: NeuroKit2 MIT, BioSPPy BSD-3-Clause, prominence-delineator and its detector of R peaks vg-beat-detectors
 GPL-3.0. All are used as their documentation shows, with their own filters and R peaks, at their default settings.
