@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ecgkit.errors import RecordError
+from ecgkit.errors import EcgkitError, RecordError
 
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 LIMB = LEADS[:6]
@@ -39,6 +39,12 @@ DOWER = np.array([
     [-0.515, 0.157, -0.917], [0.044, 0.164, -1.387], [0.882, 0.098, -1.277],
     [1.213, 0.127, -0.601], [1.125, 0.127, -0.086], [0.831, 0.076, 0.230],
 ])
+
+#: What limb leads show where two of the electrodes RA, LA, LL (right arm, left arm, left leg) are exchanged.
+_LIMB_SWAPS = {"RA-LA": ("-I", "III", "II", "aVL", "aVR", "aVF"), "RA-LL": ("-III", "-II", "-I", "aVF", "aVL", "aVR"),
+               "LA-LL": ("II", "I", "-III", "aVR", "aVF", "aVL")}
+#: The chest electrodes in the opposite order.
+BACKWARDS = "V6-V1 backwards"
 
 _VCG_COLUMNS = [LEADS.index(lead) for lead in (*CHEST, "I", "II")]
 
@@ -118,6 +124,37 @@ def from_vcg(vcg: NDArray[Any]) -> NDArray[Any]:
 def to_vcg(signal: NDArray[Any], matrix: NDArray[np.float64] = INVERSE_DOWER) -> NDArray[Any]:
     """Heart vector of twelve leads, `(..., 12, sig_len)` to `(..., 3, sig_len)`: `INVERSE_DOWER` or `KORS`."""
     return matrix.astype(signal.dtype) @ signal
+
+
+def swapped(signal: NDArray[Any], pair: str) -> NDArray[Any]:
+    """Leads as they would be with two electrodes exchanged; the same again takes it back.
+
+    Parameters
+    ----------
+    signal : ndarray, shape (..., 12, sig_len)
+        Leads in the order of `LEADS`. They are permuted and negated, so nothing is rounded; the chest leads do not
+        feel the limbs' exchange, since their reference is the mean of the three.
+    pair : str
+        ``"RA-LA"`` (the arms), ``"RA-LL"``, ``"LA-LL"``, two chest leads such as ``"V1-V6"``, or `BACKWARDS`.
+
+    Raises
+    ------
+    EcgkitError
+        For a pair that there is not.
+    """
+    shown = list(LEADS)
+    first, _, second = pair.partition("-")
+    if pair in _LIMB_SWAPS:
+        shown[:len(LIMB)] = _LIMB_SWAPS[pair]
+    elif pair == BACKWARDS:
+        shown[len(LIMB):] = CHEST[::-1]
+    elif first in CHEST and second in CHEST:
+        shown[LEADS.index(first)], shown[LEADS.index(second)] = second, first
+    else:
+        raise EcgkitError(f"no electrodes {pair!r} to exchange; there are {', '.join(_LIMB_SWAPS)}, two chest leads "
+                          f"such as V1-V6, and {BACKWARDS!r}")
+    sign = np.array([-1 if lead.startswith("-") else 1 for lead in shown], dtype=signal.dtype)
+    return signal[..., [LEADS.index(lead.removeprefix("-")) for lead in shown], :] * sign[:, None]
 
 
 def standardise(signal: NDArray[Any], lead_names: Sequence[str], *, fs: float, target_fs: float | None = None,

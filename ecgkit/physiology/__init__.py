@@ -7,7 +7,8 @@ from ecgkit.physiology.median_beat import MedianBeats, median_beats
 from ecgkit.physiology.quality import lead_faults
 from ecgkit.physiology.repeat import repeatability
 from ecgkit.physiology.rules import judge, load_rules
+from ecgkit.physiology.usable import Usable, unswapped, usable
 from ecgkit.physiology.verdicts import rules_table
 
-__all__ = ["COLUMNS", "Measurements", "MedianBeats", "delineate", "judge", "lead_faults", "load_rules", "measure",
-           "median_beats", "repeatability", "rules_table"]
+__all__ = ["COLUMNS", "Measurements", "MedianBeats", "Usable", "delineate", "judge", "lead_faults", "load_rules", "measure",
+           "median_beats", "repeatability", "rules_table", "unswapped", "usable"]

@@ -1,0 +1,65 @@
+"""Fits what the gate in front of every answer knows of ECGs: how their leads run together, and what is unusual."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import save_file
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from ecgkit.datasets.base import ECGDataset
+from ecgkit.physiology import measure
+from ecgkit.physiology.electrodes import course, inputs
+
+HIDDEN, STEPS, BATCH = 32, 1500, 256
+LEARNING_RATE, WEIGHT_DECAY = 5e-3, 0.1
+#: Standard deviation of what is added to the network's inputs, which are of the order of 1.
+JITTER = 0.2
+
+
+def fit_electrodes(courses: NDArray[np.float64], *, seed: int = 0) -> dict[str, torch.Tensor]:
+    """Fit the network of `ecgkit.physiology.electrodes`.
+
+    Parameters
+    ----------
+    courses : ndarray, shape (n, 8, 10)
+        `ecgkit.physiology.electrodes.course` of ECGs whose electrodes are taken to be right.
+    seed : int
+        Of the weights and the batches.
+
+    Returns
+    -------
+    dict of Tensor
+        Its weights.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.from_numpy(inputs(courses)).float()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        net = nn.Sequential()
+        net.add_module("hidden", nn.Linear(x.shape[2], HIDDEN))
+        net.add_module("tanh", nn.Tanh())
+        net.add_module("output", nn.Linear(HIDDEN, 1, bias=False))
+    optimiser = torch.optim.AdamW(net.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=STEPS)
+    right = torch.zeros(BATCH, dtype=torch.long)
+    for _ in range(STEPS):
+        batch = x[torch.randint(len(x), (BATCH,), generator=generator)]
+        batch = batch + JITTER * torch.randn(BATCH, 1, x.shape[2], generator=generator)
+        optimiser.zero_grad()
+        cross_entropy(net(batch)[..., 0], right).backward()
+        optimiser.step()
+        schedule.step()
+    return {name: value.detach().contiguous() for name, value in net.state_dict().items()}
+
+
+def save_electrodes(data: ECGDataset, path: str | Path, *, seed: int = 0) -> None:
+    """Measure ECGs, fit the network on them and write it, with how it was made in the metadata."""
+    courses = course(measure(data.signals, data.fs).beats)
+    save_file(fit_electrodes(courses, seed=seed), path,
+              metadata={"made_by": "ecgkit.training.gate.save_electrodes", "data": data.name,
+                        "n_ecgs": str(len(data)), "fingerprint": data.fingerprint(), "seed": str(seed)})
