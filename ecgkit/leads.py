@@ -5,6 +5,7 @@ This is the only place where lead names are spelled, and where leads are reorder
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
@@ -74,14 +75,15 @@ _CANONICAL = {lead.lower(): lead for lead in LEADS}
 
 
 def canonical(name: str) -> str | None:
-    """Return the lead that a spelling means (`AVR`, `avr`, `Lead aVR`, `MDC_ECG_LEAD_AVR`), or None.
+    """Return the lead that a spelling means (`AVR`, `Lead aVR`, `MDC_ECG_LEAD_AVR`; `C1` and `V-1` mean V1), or None.
 
     An inverted lead such as `-aVR` is not the lead, so it is not recognised.
     """
     key = name.strip().lower()
     for prefix in ("mdc_ecg_lead_", "ecg", "lead"):
         key = key.removeprefix(prefix).lstrip(" _:")
-    return _CANONICAL.get(key)
+    # IEC calls the chest leads C1 to C6; others write V-1 or V 1.
+    return _CANONICAL.get(re.sub(r"^[vc][-_ ]?(?=\d)", "v", key))
 
 
 def independent(signal: Any) -> Any:

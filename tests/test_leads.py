@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecgkit import leads
-from ecgkit.errors import RecordError
+from ecgkit.errors import EcgkitError, RecordError
 
 RNG = np.random.default_rng(0)
 
@@ -120,3 +120,30 @@ def test_unknown_units_and_rates_are_refused() -> None:
         leads.standardise(twelve(), leads.LEADS, fs=100, units="adu")
     with pytest.raises(RecordError, match="rates must be positive"):
         leads.standardise(twelve(), leads.LEADS, fs=0)
+
+
+@pytest.mark.parametrize("spelling", ["C{}", "c{}", "V-{}", "V {}", "v_{}", "Lead V{}", "MDC_ECG_LEAD_C{}"])
+def test_chest_leads_have_many_spellings(spelling: str) -> None:
+    assert [leads.canonical(spelling.format(k)) for k in range(1, 7)] == list(leads.CHEST)
+    assert leads.canonical(spelling.format(7)) is None
+    assert leads.canonical("-" + spelling.format(1)) is None
+
+
+@pytest.mark.parametrize("pair", ["RA-LA", "RA-LL", "LA-LL", "V1-V6", "V2-V3", leads.BACKWARDS])
+def test_exchanging_electrodes_is_exact_and_its_own_inverse(pair: str) -> None:
+    potential = RNG.normal(size=(3, 9, 20))
+    order = list(range(9))
+    if pair == leads.BACKWARDS:
+        order[3:] = order[:2:-1]
+    else:
+        a, b = (leads.ELECTRODES.index(name) for name in pair.split("-"))
+        order[a], order[b] = b, a
+    x = leads.FROM_ELECTRODES @ potential
+    made = leads.swapped(x, pair)
+    np.testing.assert_allclose(made, leads.FROM_ELECTRODES @ potential[:, order], atol=1e-12)
+    np.testing.assert_array_equal(leads.swapped(made, pair), x)
+
+
+def test_unknown_electrodes_are_refused() -> None:
+    with pytest.raises(EcgkitError, match="no electrodes 'RA-V1'"):
+        leads.swapped(twelve(), "RA-V1")

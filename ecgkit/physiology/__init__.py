@@ -10,5 +10,5 @@ from ecgkit.physiology.rules import judge, load_rules
 from ecgkit.physiology.usable import Usable, unswapped, usable
 from ecgkit.physiology.verdicts import rules_table
 
-__all__ = ["COLUMNS", "Measurements", "MedianBeats", "Usable", "delineate", "judge", "lead_faults", "load_rules", "measure",
-           "median_beats", "repeatability", "rules_table", "unswapped", "usable"]
+__all__ = ["COLUMNS", "Measurements", "MedianBeats", "Usable", "delineate", "judge", "lead_faults", "load_rules",
+           "measure", "median_beats", "repeatability", "rules_table", "unswapped", "usable"]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.stats import kurtosis
 
 from ecgkit.errors import EcgkitError
-from ecgkit.leads import CHEST, LEADS, LIMB, N_LEADS, swapped
+from ecgkit.leads import CHEST, LEADS, LIMB, N_LEADS, resample, swapped
 from ecgkit.physiology.delineate import delineate
 from ecgkit.physiology.electrodes import SWAPS, exchanged
 from ecgkit.physiology.median_beat import median_beats
@@ -26,10 +26,9 @@ FLAT_MV = 0.2
 #: QRS complexes of the lead in which they are largest (peak to peak, median of the beats), mV, lie between. In folds 1
 #: to 8 they are 0.8 to 6.4 mV, in CinC 2011 0.4 to 8.3 mV: a gain ten times too high or too low falls outside.
 SMALLEST_MV, LARGEST_MV = 0.3, 10.0
-#: Between the QRS complexes an ECG is quiet: its steps from sample to sample (median) are this share of those within
-#: QRS, or less. 0.40 is the largest in folds 1 to 8, where 99.5 % have less than 0.22, and 0.43 in CinC 2011; noise of
+#: Between the QRS complexes an ECG is quiet: its steps of 10 ms (median) are this share of those within QRS, or less. 0.40 is the largest in folds 1 to 8, where 99.5 % have less than 0.22, and 0.43 in CinC 2011; noise of
 #: any colour, a sine or a sawtooth have 0.54 to 1.2.
-LOUDEST = 0.5
+LOUDEST, STEPS_FS = 0.5, 100.0
 #: Correlation of the beats with their median from which on it is an ECG under noise, and not noise alone.
 ALIKE = 0.8
 #: Kurtosis (median of the leads) of what swings between two levels is 1, of a sine 1.5, and above 2.2 in folds 1 to 8.
@@ -158,7 +157,7 @@ def _reasons(signals: NDArray[np.float32], there: NDArray[np.bool_], fs: float, 
     moves = np.median(np.ptp(signals[..., :whole * second].reshape(*signals.shape[:2], whole, second), axis=3), axis=2)
     moves = moves.max(axis=1)
     count = np.isfinite(waves.ms[:, :, _QRS, 1]).sum(axis=1)
-    loud, size, alike = _beside_qrs(signals, fs, waves)
+    loud, size, alike = _beside_qrs(resample(signals, fs, STEPS_FS), STEPS_FS, waves)
     levels = np.median(kurtosis(signals - signals.mean(axis=2, keepdims=True), axis=2, fisher=False), axis=1)
     lost = np.isin(faults, ("not finite", "flat", "noise")).sum(axis=1)
     fewest = max(2, int(np.ceil(SLOWEST * signals.shape[2] / fs)))
@@ -191,7 +190,7 @@ def _reasons(signals: NDArray[np.float32], there: NDArray[np.bool_], fs: float, 
 def _warnings(faults: NDArray[np.str_], paced: bool, pair: str) -> dict[str, str]:
     told = {}
     if pair:
-        told["limb_electrodes" if pair.split("-")[0] in ("RA", "LA") else "chest_electrodes"] = SWAPS[pair][0]
+        told["limb_electrodes" if pair in ("RA-LA", "RA-LL", "LA-LL") else "chest_electrodes"] = SWAPS[pair][0]
     if paced:
         told["paced"] = "paced: pacing spikes found; intervals, axes and rules of conducted beats do not apply"
     for code, fault, words in (("clipped", "clipped", "clipped in leads"), ("flat_leads", "flat", "flat or off: leads"),
@@ -215,7 +214,6 @@ def _beside_qrs(signals: NDArray[np.float32], fs: float,
     """Of each ECG `(n,)`: steps outside QRS by steps inside, size of QRS in mV, likeness of the beats; nan without."""
     loud, size, alike = np.full((3, len(signals)), np.nan)
     speed = np.abs(np.diff(signals, axis=2)).mean(axis=1)
-    edge = 2 * max(1, round(fs / 100))
     for k, (x, ms) in enumerate(zip(signals, waves.ms[:, :, _QRS], strict=True)):
         spans = (ms[np.isfinite(ms).all(axis=1)][:, [0, 2]] * fs / 1000).astype(np.intp)
         if len(spans) < 2:
@@ -226,7 +224,7 @@ def _beside_qrs(signals: NDArray[np.float32], fs: float,
         within, between = speed[k][inside[:-1]], speed[k][~inside[:-1]]
         if len(within) and len(between) and np.median(within) > 0:
             loud[k] = np.median(between) / np.median(within)
-        cuts = [x[:, max(0, first - edge):last + edge + 1] for first, last in spans]
+        cuts = [x[:, max(0, first - 2):last + 3] for first, last in spans]
         size[k] = np.median([np.ptp(cut, axis=1).max() for cut in cuts])
         if loud[k] > LOUDEST:
             alike[k] = _likeness(x, spans.mean(axis=1).astype(np.intp), round(0.08 * fs))

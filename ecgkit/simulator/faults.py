@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ecgkit.leads import N_LEADS, from_independent
-from ecgkit.simulator.torso import ELECTRODES, FROM_ELECTRODES
+from ecgkit.leads import ELECTRODES, FROM_ELECTRODES, N_LEADS
 
 Signals = NDArray[np.float32]
 
@@ -27,7 +26,7 @@ def white_noise(n: int, fs: float, seconds: float = 10.0, *, millivolts: float =
     rng = np.random.default_rng(seed)
     sig_len = round(seconds * fs)
     if at_electrodes:
-        return electrode_leads(rng.normal(0, millivolts / np.sqrt(2), (n, len(ELECTRODES), sig_len)))
+        return _leads(rng.normal(0, millivolts / np.sqrt(2), (n, len(ELECTRODES), sig_len)))
     return rng.normal(0, millivolts, (n, N_LEADS, sig_len)).astype(np.float32)
 
 
@@ -39,7 +38,7 @@ def coloured_noise(n: int, fs: float, seconds: float = 10.0, *, millivolts: floa
     frequency = np.fft.rfftfreq(sig_len, 1 / fs)
     gain = np.where(frequency >= 0.5, np.maximum(frequency, 0.5)**(-exponent / 2), 0)
     made = np.fft.irfft(np.fft.rfft(rng.normal(size=(n, len(ELECTRODES), sig_len))) * gain, sig_len)
-    return electrode_leads(made * millivolts / np.sqrt(2) / made.std(axis=2, keepdims=True))
+    return _leads(made * millivolts / np.sqrt(2) / made.std(axis=2, keepdims=True))
 
 
 def square_wave(n: int, fs: float, seconds: float = 10.0, *, millivolts: float = 1.0, seed: int = 0) -> Signals:
@@ -88,10 +87,10 @@ def paced(signals: Signals, fs: float, at: list[NDArray[np.float64]], *, seed: i
         width = max(SPIKE * fs, 1.0)
         # What a pulse of SPIKE seconds leaves after the recorder's low-pass: its area, spread over a sample or more.
         pulse = np.clip(1 - np.abs(time - samples) / width, 0, None).sum(axis=0) * SPIKE * fs / width
-        out[row] += electrode_leads(size[:, None] * pulse).astype(np.float64)
+        out[row] += FROM_ELECTRODES @ (size[:, None] * pulse)
     return out.astype(np.float32)
 
 
-def electrode_leads(potential: NDArray[Any]) -> Signals:
-    """Twelve leads of the nine electrodes' potentials, `(..., 9, sig_len)` to `(..., 12, sig_len)`."""
-    return from_independent(FROM_ELECTRODES @ potential).astype(np.float32)
+def _leads(potential: NDArray[Any]) -> Signals:
+    """Twelve leads of the nine electrodes' potentials, `(n, 9, sig_len)` to `(n, 12, sig_len)`."""
+    return (FROM_ELECTRODES @ potential).astype(np.float32)
