@@ -72,7 +72,8 @@ def test_predict_reads_any_spelling_order_unit_and_rate_alike(weights: Path, rec
     done = ecgkit("predict", records / "plain", records / "other.hea", "--model", weights, "--json")
     assert done.returncode == 0, done.stderr
     plain, other = (json.loads(line) for line in done.stdout.splitlines())
-    assert set(plain) == {"record", "probabilities"}
+    assert set(plain) == {"record", "usable", "warnings", "novelty", "probabilities"}
+    assert (plain["usable"], plain["warnings"], plain["novelty"]) == (True, [], None)
     assert plain["record"].endswith("plain")
     assert tuple(plain["probabilities"]) == NAMES
     for name in NAMES:
@@ -117,7 +118,10 @@ def test_embed_gives_what_the_library_gives_and_loses_only_the_damaged(encoder: 
     signal = wfdb.rdrecord(str(records / "plain")).p_signal.T[None]
     np.testing.assert_allclose(embeddings.to_numpy()[:1], load_encoder(encoder).embed(signal), atol=1e-5)
     np.testing.assert_allclose(embeddings.iloc[0], embeddings.iloc[1], atol=0.1)
+    gate = table.attrs.pop("gate")
     assert table.attrs == {"encoder": str(encoder), "card": {"data": "none", "n": 3}}
+    assert gate[str(records / "plain")]["usable"]
+    assert 0 <= gate[str(records / "plain")]["novelty"] <= 100
     assert not list(tmp_path.glob("*.partial"))
 
 

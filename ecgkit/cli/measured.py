@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ecgkit.datasets.reader import Header, read_record
 from ecgkit.errors import RecordError
 from ecgkit.leads import LEADS, resample
-from ecgkit.physiology import COLUMNS, Measurements, judge, lead_faults, measure
+from ecgkit.physiology import COLUMNS, Measurements, judge, measure
 from ecgkit.physiology.verdicts import WORDS
 from ecgkit.simulator import MARKS, WAVES
 
@@ -75,12 +75,6 @@ class Report:
         """Why a lead is unusable."""
         return {lead: str(fault) for lead, fault in zip(LEADS, self.measured.faults[0], strict=True) if fault}
 
-    @cached_property
-    def wander(self) -> list[str]:
-        """Leads that are measured though their baseline wanders."""
-        return [lead for lead, fault in zip(LEADS, lead_faults(self.signal[None], self.fs)[0], strict=True)
-                if fault == "wander"]
-
     @property
     def age(self) -> float:
         """Years; nan where the header does not say."""
@@ -117,7 +111,7 @@ class Report:
                 "seconds_measured": self.signal.shape[1] / self.fs, "age": _json(self.age),
                 "sex": {0.0: "male", 1.0: "female"}.get(self.sex),
                 "measurements": {name: _json(value) for name, value in self.numbers.items()}, "reasons": self.reasons,
-                "faults": self.faults, "warnings": dict.fromkeys(self.wander, "wander"),
+                "faults": self.faults,
                 "rules": [{**verdict, "margin": _json(verdict["margin"])} for verdict in verdicts], "units": UNITS}
 
     def figure(self) -> Figure:
@@ -169,7 +163,6 @@ def _lines(of: Report) -> Iterator[str]:
     for lead in LEADS:
         cells = "".join(f"{_millivolts(numbers[f'{column}_{lead}']):>7}" for column, _ in _LEAD)
         yield f"  {lead:<10}" + (f"   {lead}: {of.faults[lead]}" if lead in of.faults else cells)
-    yield from (f"  warning    {lead}: the baseline wanders" for lead in of.wander)
     yield from _missing(of)
     yield from _verdicts(of.rules)
 

@@ -24,6 +24,7 @@ Weights = Annotated[Path, typer.Option("--output", "-o", help="File to write: NA
 Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace the output where it exists.")]
+Anyway = Annotated[bool, typer.Option("--anyway", help="Answer also where a recording is no usable ECG.")]
 Records = Annotated[list[Path], typer.Argument(help="WFDB records (with or without .hea), folders, or RECORDS files.")]
 
 

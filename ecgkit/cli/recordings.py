@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from ecgkit.cli.options import DISCLAIMER, Force, Records, check_output, pages_of, write_table
+from ecgkit.cli.options import DISCLAIMER, Anyway, Force, Records, check_output, pages_of, write_table
 from ecgkit.errors import EcgkitError, RecordError
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
+
+    from ecgkit.cli.gate import Seen
 
 Made = TypeVar("Made")
 
@@ -23,22 +24,41 @@ Made = TypeVar("Made")
 def predict(records: Records,
             model: Annotated[str, typer.Option(help="A shipped classifier, or a file of weights.")]
             = "ptbxl-superclass",
-            as_json: Annotated[bool, typer.Option("--json", help="One JSON object per record.")] = False) -> None:
-    """Classify recordings of any lead spelling, order, unit and rate."""
+            as_json: Annotated[bool, typer.Option("--json", help="One JSON object per record.")] = False,
+            anyway: Anyway = False) -> None:
+    """Classify recordings of any lead spelling, order, unit and rate.
+
+    A recording that is no ECG, or too noisy, clipped or short to judge, gets no answer but the reason; what to beware
+    of in the others (leads off, exchanged electrodes, pacing) is told, and how unlike the training ECGs they are.
+    """
+    from ecgkit.cli.gate import Gate
     from ecgkit.models import load_classifier
 
     classifier = load_classifier(model)
-    paths = found(records)
+    gate, paths = Gate(model, classifier), found(records)
     if not as_json:
         print("  ".join([f"{'record':<32}", *(f"{name:>6}" for name in classifier.label_names)]))
     done = 0
-    for path, probabilities in applied(on_signal(classifier.predict, classifier.fs), paths, "classifying"):
+
+    def act(path: Path) -> tuple[Seen, NDArray[Any] | None]:
+        seen = gate(path)
+        return seen, None if seen.withheld and not anyway else classifier.predict(seen.at(classifier.fs))[0]
+
+    for path, (seen, probabilities) in applied(act, paths, "classifying"):
+        document = {"record": str(path), **seen.document}
+        if probabilities is None:
+            if as_json:
+                print(json.dumps(document))
+            print(f"ecgkit: {seen.refusal(path)}", file=sys.stderr)
+            continue
         done += 1
         if as_json:
             named = {name: round(float(p), 4) for name, p in zip(classifier.label_names, probabilities, strict=True)}
-            print(json.dumps({"record": str(path), "probabilities": named}))
+            print(json.dumps({**document, "probabilities": named}))
         else:
             print("  ".join([f"{path!s:<32}", *(f"{p:>6.3f}" for p in probabilities)]))
+            for note in seen.notes:
+                print(f"  {note}")
     print(DISCLAIMER, file=sys.stderr)
     if done < len(paths):
         raise EcgkitError(f"{len(paths) - done} of {len(paths)} records could not be classified; the others are above")
@@ -48,29 +68,40 @@ def embed(records: Records,
           output: Annotated[Path, typer.Option("--output", "-o", help="File to write: NAME.parquet or NAME.csv.")],
           encoder: Annotated[str | None, typer.Option(help="A shipped encoder, or a file of weights (default: the best "
                                                            "that is shipped).")] = None,
-          force: Force = False) -> None:
+          force: Force = False, anyway: Anyway = False) -> None:
     """Turn recordings of any lead spelling, order, unit and rate into embeddings.
 
-    One row per record: record, e0, e1, ... The parquet file also holds the encoder's name and model card
-    (pandas gives them as attrs).
+    One row per record: record, e0, e1, ... The parquet file also holds the encoder's name and model card, and what the
+    gate says of each record: usable, warnings, novelty (pandas gives them as attrs).
     """
     import numpy as np
     import pandas as pd
 
+    from ecgkit.cli.gate import Gate
     from ecgkit.models import BEST, load_encoder, model_card
 
     check_output(output, (".parquet", ".csv"), "--output", force)
     encoder = encoder or BEST
     embedder = load_encoder(encoder)
-    paths = found(records)
-    done = list(applied(on_signal(embedder.embed, embedder.fs), paths, "embedding"))
+    gate, paths = Gate(), found(records)
+
+    def act(path: Path) -> tuple[Seen, NDArray[Any]]:
+        seen = gate(path)
+        embedding = embedder.embed(seen.at(embedder.fs))[0]
+        return seen.or_withheld(path, anyway), embedding
+
+    done = list(applied(act, paths, "embedding"))
     if not done:
         raise EcgkitError(f"none of {len(paths)} records could be embedded; nothing was written")
-    table = pd.DataFrame(np.stack([embedding for _, embedding in done]),
+    table = pd.DataFrame(np.stack([embedding for _, (_, embedding) in done]),
                          columns=[f"e{k}" for k in range(embedder.n_features)])
     table.insert(0, "record", [str(path) for path, _ in done])
-    table.attrs = {"encoder": encoder, "card": model_card(encoder)}
+    table.attrs = {"encoder": encoder, "card": model_card(encoder),
+                   "gate": {str(path): seen.document for path, (seen, _) in done}}
     write_table(table, output)
+    for path, (seen, _) in done:
+        for warning in seen.found.warnings[0].values():
+            print(f"{path}: {warning}", file=sys.stderr)
     print(f"{output}: {len(done)} records, {embedder.n_features} numbers each")
     if len(done) < len(paths):
         raise EcgkitError(f"{len(paths) - len(done)} of {len(paths)} records could not be embedded; the others are in "
@@ -85,7 +116,8 @@ def measure(records: Records,
                                                            "records: NAME-RECORD.png).")] = None,
             waves: Annotated[Path | None, typer.Option(help="Write NAME.csv with beat, wave, onset, peak, offset in "
                                                             "samples of the record (of several records: and "
-                                                            "record).")] = None) -> None:
+                                                            "record).")] = None,
+            anyway: Anyway = False) -> None:
     """Measure recordings: rhythm, intervals, axes, amplitudes of every lead, and the diagnostic rules that they meet.
 
     Leads may have any spelling, order and unit; 2.5 s or more at 100 Hz or more, of which the first minute is measured.
@@ -102,14 +134,25 @@ def measure(records: Records,
 
     import pandas as pd
 
-    from ecgkit.cli.measured import report
+    from ecgkit.cli.gate import Gate
+    from ecgkit.cli.measured import Report, report
 
+    gate = Gate()
     documents, tables = [], []
-    for path, measured in applied(report, paths, "measuring"):
+
+    def act(path: Path) -> tuple[Seen, Report]:
+        measured = report(path)
+        return gate.look(measured.signal, measured.fs), measured
+
+    for path, (seen, measured) in applied(act, paths, "measuring"):
+        if seen.withheld and not anyway:
+            documents.append({"record": str(path), **seen.document})
+            print(f"ecgkit: {seen.refusal(path)}", file=sys.stderr)
+            continue
         if as_json:
-            documents.append(measured.document)
+            documents.append({**measured.document, **seen.document, "reasons": measured.reasons})
         else:
-            print(measured, end="\n\n")
+            print(measured, *(f"  note       {note}" for note in seen.notes), sep="\n", end="\n\n")
         tables.append(measured.waves if len(paths) == 1 else measured.waves.assign(record=str(path)))
         if plot:
             measured.figure().savefig(plots[path], dpi=127)
@@ -131,21 +174,30 @@ def explain(records: Records,
                                                           "says 0.5 or more, else 0.95).")] = None,
             explainer: Annotated[str, typer.Option(help="A shipped explainer, or a file.")] = "ptbxl-superclass",
             classifier: Annotated[str | None, typer.Option(help="What it explains (default: its namesake).")] = None,
-            force: Force = False) -> None:
+            force: Force = False, anyway: Anyway = False) -> None:
     """Show what an ECG would look like if the classifier said something else, on a page that needs no network.
 
     It holds the ECG and its counterfactual, the measurements that changed, a slider of wanted probabilities, and how
     such explanations did in tests. Of a longer record the first 10 s are explained. Where no answer is to be trusted,
     the line printed and the page say why.
     """
+    from ecgkit.cli.gate import Gate
     from ecgkit.explain.report.page import RecordPages
 
     paths = found(records)
     pages = pages_of(paths, output, ".html", "--output", force)
     explained, done = RecordPages(label, to, explainer=explainer, classifier=classifier), 0
-    for path, line in applied(lambda path: explained.write(path, pages[path]), paths, "explaining"):
+    gate = Gate(str(classifier or explainer), explained.classifier)
+
+    def act(path: Path) -> tuple[Seen, str]:
+        seen = gate(path).or_withheld(path, anyway)
+        return seen, explained.write(path, pages[path], notes=seen.notes)
+
+    for path, (seen, line) in applied(act, paths, "explaining"):
         done += 1
         print(f"{path}: {line}; {pages[path]}")
+        for warning in seen.found.warnings[0].values():
+            print(f"{path}: {warning}", file=sys.stderr)
     print(DISCLAIMER, file=sys.stderr)
     if done < len(paths):
         raise EcgkitError(f"{len(paths) - done} of {len(paths)} records could not be explained")
@@ -156,13 +208,6 @@ def found(records: list[Path]) -> list[Path]:
     from ecgkit.datasets.reader import find_records
 
     return [path for named in records for path in find_records(named)]
-
-
-def on_signal(act: Callable[[NDArray[np.float32]], NDArray[Any]], fs: float) -> Callable[[Path], NDArray[Any]]:
-    """Of what makes something of signals at a rate, what makes it of a record."""
-    from ecgkit.datasets.reader import read_record
-
-    return lambda path: act(read_record(path, fs=fs)[0][None])[0]
 
 
 def applied(act: Callable[[Path], Made], paths: list[Path], doing: str) -> Iterator[tuple[Path, Made]]:

@@ -37,10 +37,11 @@ def load(root: str | Path, table: str | Path, *, labels: Sequence[str] | None = 
     root : path
         Folder of the recordings; nothing outside it is opened.
     table : path
-        CSV with one row per ECG, absolute or relative to `root`. Column `record` names the file relative to `root`: a
-        WFDB record, a ``.npy`` array `(n_leads, sig_len)` or `(sig_len, n_leads)`, or a ``.csv`` file with one column
-        per lead. Optional: `patient_id` (otherwise every ECG is its own patient), `strat_fold` (1 to 10; otherwise
-        given by patient), `age` in years, `sex` 0 male / 1 female. All columns are kept.
+        CSV with one row per ECG: a path from where you stand, or else relative to `root`. Column `record` names the
+        file relative to `root`: a WFDB record, a ``.npy`` array `(n_leads, sig_len)` or `(sig_len, n_leads)`, or a
+        ``.csv`` file with one column per lead. Optional: `patient_id` (otherwise every ECG is its own patient),
+        `strat_fold` (1 to 10; otherwise given by patient), `age` in years, `sex` 0 male / 1 female. All columns are
+        kept.
     labels : sequence of str, optional
         Columns that hold labels, 0 or 1; an empty list for none. By default those that begin with ``label:``, else
         all that hold nothing but 0 and 1.
@@ -63,7 +64,8 @@ def load(root: str | Path, table: str | Path, *, labels: Sequence[str] | None = 
     """
     check_on_error(on_error)
     root = Path(root).expanduser()
-    path = root / Path(table).expanduser()
+    path = Path(table).expanduser()
+    path = path if path.is_file() else root / path
     records = _table(path)
     multi_hot, label_names = _labels(records, labels, path)
     names = records["record"].tolist()

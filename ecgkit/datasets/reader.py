@@ -21,6 +21,8 @@ from ecgkit.leads import LEADS, canonical, standardise
 
 #: A lead whose whole range is less than this many millivolts carries no ECG (a QRS has 0.1 mV and more).
 FLAT_BELOW_MV = 0.01
+#: A lead that lacks so many seconds was not recorded there; one that lacks less is damaged.
+GAP = 1.0
 #: Extensions that a user may write behind the name of a record.
 EXTENSIONS = (".hea", ".dat", ".mat")
 #: The header of an ECG is a few kilobytes; a larger file is something else.
@@ -67,8 +69,9 @@ def read_record(path: str | Path, fs: float | None = None, *, seconds: float | N
     gain : float, optional
         Stored units that make a millivolt in every lead, where a source's headers are known to be wrong about it.
     keep_faulty : bool
-        Whether to keep a lead that is flat, and one of twelve with missing samples as nan throughout, for a reader
-        that tells such leads from others.
+        Whether to keep a lead that is flat, and one of twelve with missing samples, for a reader that tells such leads
+        from others. Where a second or more is missing, as in printed ECGs and between segments, those samples are
+        nan; else a lead with missing samples is damaged, and nan throughout.
 
     Returns
     -------
@@ -94,14 +97,18 @@ def read_record(path: str | Path, fs: float | None = None, *, seconds: float | N
         signal = cut(signal, header.fs, seconds, record)
     target = fs or header.fs
     gaps = _gaps(signal, read.sig_name) if keep_faulty else {}
-    signal[list(gaps.values())] = 0
+    missing = np.isnan(signal[list(gaps.values())])
+    signal[list(gaps.values())] = np.nan_to_num(signal[list(gaps.values())])
     twelve = standardise(signal, [name or "" for name in read.sig_name], fs=header.fs, target_fs=target,
                          units=read.units, record=record)
     if seconds is not None:
         twelve = twelve[:, :round(seconds * target)]
     if not keep_faulty:
         check_not_flat(twelve, record)
-    twelve[[LEADS.index(lead) for lead in gaps]] = np.nan
+    missing |= missing.sum(axis=1, keepdims=True) < GAP * header.fs
+    at = np.minimum(np.arange(twelve.shape[1]) * header.fs / target, missing.shape[1] - 1).astype(np.intp)
+    for lead, lost in zip(gaps, missing[:, at], strict=True):
+        twelve[LEADS.index(lead), lost] = np.nan
     return twelve, target, header
 
 
@@ -188,6 +195,43 @@ def _checked(path: Path, root: Path, record: str) -> Path:
 def _read(base: Path, root: Path, record: str, gain: float | None) -> tuple[NDArray[np.float64], Any]:
     """Signal in the units of its header, `(n_leads, sig_len)`, missing samples NaN, and the `wfdb.Record`.
 
+    Segments of one layout follow each other; a gap between them (a segment called ``~``) is missing samples.
+    """
+    first, lines, comments = _header_lines(base, root, record)
+    if not re.search(r"/\d+$", first[0]):
+        return _read_one(base, root, record, gain)
+    if any(len(line) != 2 or not line[1].isdigit() or re.search(r"[/\\:\0]|^\.\.?$", line[0]) for line in lines) \
+            or int(first[0].rpartition("/")[2]) != len(lines) or len(first) < 3:
+        raise RecordError(record, f"says that it has several segments ({first[0]}), but the lines that follow do not "
+                                  "name them")
+    if any(length == "0" for _, length in lines):
+        raise RecordError(record, "has several segments of different leads; write it as one first (wfdb: rdrecord, "
+                                  "wrsamp)")
+    parts = {name: _read_one(base.with_name(name), root, record, gain) for name, _ in lines if name != "~"}
+    if not parts:
+        raise RecordError(record, "has no segment but gaps")
+    read = next(iter(parts.values()))[1]
+    for name, (_, other) in parts.items():
+        if (other.fs, other.sig_name, other.units) != (read.fs, read.sig_name, read.units):
+            raise RecordError(record, f"has segments of different leads, rates or units ({name}); write it as one "
+                                      "first (wfdb: rdrecord, wrsamp)")
+    pieces = [parts[name][0] if name != "~" else np.full((read.n_sig, int(length)), np.nan) for name, length in lines]
+    for (name, length), piece in zip(lines, pieces, strict=True):
+        if piece.shape[1] != int(length):
+            raise RecordError(record, f"is damaged: its segment {name} has {piece.shape[1]} samples, its header "
+                                      f"promises {length}")
+    read.comments = [comment.removeprefix("#").strip() for comment in comments] + list(read.comments)
+    signal = np.concatenate(pieces, axis=1)
+    if first[1] != str(len(signal)) or not _says(first[2], read.fs) or first[3:4] not in ([], [str(signal.shape[1])]):
+        raise RecordError(record, f"is damaged: its header says {' '.join(first[1:4])!r}, its segments are "
+                                  f"{len(signal)} leads, {read.fs:g} Hz, {signal.shape[1]} samples")
+    read.sig_len = signal.shape[1]
+    return signal, read
+
+
+def _read_one(base: Path, root: Path, record: str, gain: float | None) -> tuple[NDArray[np.float64], Any]:
+    """The same of a record that is one segment.
+
     With a gain, that one, no baseline and millivolts take the place of what the header says.
 
     `wfdb` opens whatever a header names, so it sees only a folder with a clean header and links to the checked files.
@@ -226,15 +270,7 @@ def _header_words(base: Path, root: Path, record: str) -> tuple[list[str], list[
 
     `wfdb` parses them. Here, files that leads name are checked to be plain names.
     """
-    path = _checked(base.with_name(base.name + ".hea"), root, record)
-    if (size := _size(path, record)) > _LARGEST_HEADER:
-        raise RecordError(record, f"{path.name} is too large for a header ({size:,} bytes)")
-    text = path.read_bytes().decode("utf-8", errors="replace")
-    # wfdb drops what is not ASCII, which would turn microvolts into volts
-    lines = [line.strip() for line in text.replace("\u00b5", "u").replace("\u03bc", "u").splitlines()]
-    first, *leads = [line.split() for line in lines if line and not line.startswith("#")] or [[""]]
-    if "/" in first[0]:
-        raise RecordError(record, "is a record of several segments; write it as one first (wfdb: rdrecord, wrsamp)")
+    first, leads, comments = _header_lines(base, root, record)
     if not leads or first[1:2] != [str(len(leads))]:
         raise RecordError(record, "its header is damaged: the first line should be `name n_leads fs sig_len`, and "
                                   f"n_leads the number of lines that follow ({len(leads)})")
@@ -242,7 +278,19 @@ def _header_words(base: Path, root: Path, record: str) -> tuple[list[str], list[
         if re.search(r"[/\\:\0]", name) or name in (".", "..", "~"):
             raise RecordError(record, f"its header names {name!r}, which is not a file of its own folder; not opened")
     length = [word for word in first[3:4] if word != "0"]  # zero stands for unknown
-    return [*first[1:3], *length], leads, [line for line in lines if line.startswith("#")]
+    return [*first[1:3], *length], leads, comments
+
+
+def _header_lines(base: Path, root: Path, record: str) -> tuple[list[str], list[list[str]], list[str]]:
+    """First line of a header and those that follow, in words, and its comments."""
+    path = _checked(base.with_name(base.name + ".hea"), root, record)
+    if (size := _size(path, record)) > _LARGEST_HEADER:
+        raise RecordError(record, f"{path.name} is too large for a header ({size:,} bytes)")
+    text = path.read_bytes().decode("utf-8", errors="replace")
+    # wfdb drops what is not ASCII, which would turn microvolts into volts
+    lines = [line.strip() for line in text.replace("\u00b5", "u").replace("\u03bc", "u").splitlines()]
+    first, *leads = [line.split() for line in lines if line and not line.startswith("#")] or [[""]]
+    return first, leads, [line for line in lines if line.startswith("#")]
 
 
 def _check_numbers(header: Any, words: list[str], leads: list[list[str]], record: str) -> None:

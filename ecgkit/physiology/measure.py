@@ -15,7 +15,7 @@ from ecgkit.physiology.columns import Reasons, Sheet, either, why
 from ecgkit.physiology.deflections import NAMES, deflections, qrs_parts
 from ecgkit.physiology.delineate import delineate
 from ecgkit.physiology.median_beat import LEAST_BEATS, MedianBeats, median_beats
-from ecgkit.physiology.quality import lead_faults
+from ecgkit.physiology.quality import in_part, lead_faults
 from ecgkit.physiology.rhythm import measure_rhythm
 from ecgkit.simulator import MARKS, WAVES, Waves
 
@@ -66,7 +66,8 @@ def measure(signals: NDArray[np.float32], fs: float, waves: Waves | None = None,
     """Measure some ECGs.
 
     A lead with a fault is left out: its own measurements are nan, and no wave is sought in it. A lead that only wanders
-    is kept, since the level before each beat is taken from it.
+    is kept, since the level before each beat is taken from it. One that was recorded only for a part of the time, as in
+    printed ECGs (its other samples are nan), is measured from the beats of that part.
 
     Parameters
     ----------
@@ -89,7 +90,12 @@ def measure(signals: NDArray[np.float32], fs: float, waves: Waves | None = None,
                           "found in")
     faults = lead_faults(signals, fs)
     faults[faults == "wander"] = ""
+    partly = in_part(signals, fs)
+    faults[partly] = ""
     usable = np.where((faults == "")[..., None], signals, np.float32(0))
+    if partly.any():
+        # No step where a part begins or ends, which would look like a wave.
+        usable[partly] -= np.nanmedian(usable[partly], axis=1, keepdims=True)
     waves = delineate(usable, fs, model=model) if waves is None else waves
     beats = median_beats(usable, waves)
     few = why(beats.n_beats < LEAST_BEATS, f"fewer than {LEAST_BEATS} usable beats")

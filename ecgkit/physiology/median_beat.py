@@ -11,6 +11,7 @@ from scipy.fft import next_fast_len
 from ecgkit.errors import EcgkitError
 from ecgkit.leads import N_LEADS
 from ecgkit.physiology.align import align, grouped_median, onto_grid, windows
+from ecgkit.physiology.quality import in_part
 from ecgkit.physiology.rhythm import follows_ectopic, mean_rr
 from ecgkit.simulator import Waves
 from ecgkit.simulator.rhythm import NORMAL
@@ -73,7 +74,8 @@ def median_beats(signals: NDArray[np.float32], waves: Waves) -> MedianBeats:
     Parameters
     ----------
     signals : ndarray, shape (n, 12, sig_len)
-        Millivolts at `waves.fs`. A lead with a sample that is not finite is left out.
+        Millivolts at `waves.fs`. A lead with a sample that is not finite is left out; one that was recorded only for
+        a part of the time (`ecgkit.physiology.quality.in_part`) has the median of the beats in that part.
     waves : Waves
         Boundaries of the waves of the same ECGs.
 
@@ -112,7 +114,11 @@ def _some(signals: NDArray[np.float32], ms: NDArray[np.float64], usable: NDArray
     """Signals, marks and numbers of beats of the median beats of some ECGs."""
     n = len(signals)
     complete = np.logical_and.reduce(np.isfinite(signals), axis=2)
-    signals = np.where(complete[..., None], signals, 0).astype(np.float32, copy=False)
+    partly = in_part(signals, fs)
+    parts = np.where((complete | partly)[..., None], signals, 0).astype(np.float32, copy=False)
+    # Beats are compared in leads that all of them have; where there is none, as around a gap, in what there is.
+    compared = complete | (partly & ~complete.any(axis=1, keepdims=True))
+    signals = np.where(compared[..., None], np.nan_to_num(parts), 0) if partly.any() else parts
     ecg, slot = np.nonzero(usable)
     marks = ms[ecg, slot]
     at, likeness = align(signals, ecg, marks[:, QRS, PEAK] * fs / 1000, fs)
@@ -124,8 +130,8 @@ def _some(signals: NDArray[np.float32], ms: NDArray[np.float64], usable: NDArray
     middle = grouped_median(marks, ecg, n)
     has = np.array([np.bincount(ecg, np.isfinite(marks[:, wave, ONSET]), minlength=n) for wave in (P, QRS, T)]).T
     middle[has < n_beats[:, None] / 2] = np.nan
-    beats = _median_signals(signals, ecg, at, marks[:, QRS, ONSET], middle[:, QRS, ONSET], fs)
-    beats[~complete] = np.nan
+    beats = _median_signals(parts, ecg, at, marks[:, QRS, ONSET], middle[:, QRS, ONSET], fs)
+    beats[~(complete | partly)] = np.nan
     return beats, middle, n_beats
 
 

@@ -37,6 +37,8 @@ WANDER_WINDOW = 1.0
 CLIPPED = 0.05
 CLIPPED_STEP = 0.005
 CLIPPED_FAR = 1.0
+#: Seconds; see `in_part`.
+GAP, PART = 1.0, 2.0
 _LEAST_FS = 100.0
 #: ECGs that a thread works on at a time, so that memory does not grow with their number.
 _CHUNK = 16
@@ -70,6 +72,15 @@ def lead_faults(signals: Any, fs: float) -> NDArray[np.str_]:
     with ThreadPoolExecutor() as pool:
         found = list(pool.map(lambda start: _faults(values[start:start + _CHUNK], fs), range(0, len(values), _CHUNK)))
     return np.concatenate([np.empty((0, N_LEADS), dtype=np.array(FAULTS).dtype), *found])
+
+
+def in_part(signals: NDArray[Any], fs: float) -> NDArray[np.bool_]:
+    """Which leads were recorded only for a part of the time, `(n, 12)`: they lack `GAP` s or more, and have `PART` s.
+
+    So have printed ECGs, and those with a gap between segments. A lead that lacks less is damaged.
+    """
+    there = np.isfinite(signals).sum(axis=2)
+    return (signals.shape[2] - there >= GAP * fs) & (there >= PART * fs)
 
 
 def _faults(signals: NDArray[Any], fs: float) -> NDArray[np.str_]:

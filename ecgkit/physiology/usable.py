@@ -26,8 +26,9 @@ FLAT_MV = 0.2
 #: QRS complexes of the lead in which they are largest (peak to peak, median of the beats), mV, lie between. In folds 1
 #: to 8 they are 0.8 to 6.4 mV, in CinC 2011 0.4 to 8.3 mV: a gain ten times too high or too low falls outside.
 SMALLEST_MV, LARGEST_MV = 0.3, 10.0
-#: Between the QRS complexes an ECG is quiet: its steps of 10 ms (median) are this share of those within QRS, or less. 0.40 is the largest in folds 1 to 8, where 99.5 % have less than 0.22, and 0.43 in CinC 2011; noise of
-#: any colour, a sine or a sawtooth have 0.54 to 1.2.
+#: Between the QRS complexes an ECG is quiet: its steps of 10 ms (median) are this share of those within QRS, or less.
+#: 0.40 is the largest in folds 1 to 8, where 99.5 % have less than 0.22, and 0.43 in CinC 2011; noise of any colour, a
+#: sine or a sawtooth have 0.54 to 1.2.
 LOUDEST, STEPS_FS = 0.5, 100.0
 #: Correlation of the beats with their median from which on it is an ECG under noise, and not noise alone.
 ALIKE = 0.8

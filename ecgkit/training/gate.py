@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
+from sklearn.covariance import ledoit_wolf
 from torch import nn
 from torch.nn.functional import cross_entropy
 
 from ecgkit.datasets.base import ECGDataset
+from ecgkit.models import Classifier, load_classifier
+from ecgkit.models.novelty import Novelty, embedded
 from ecgkit.physiology import measure
 from ecgkit.physiology.electrodes import course, inputs
 
@@ -19,6 +23,8 @@ HIDDEN, STEPS, BATCH = 32, 1500, 256
 LEARNING_RATE, WEIGHT_DECAY = 5e-3, 0.1
 #: Standard deviation of what is added to the network's inputs, which are of the order of 1.
 JITTER = 0.2
+#: Quantiles of the distances that are kept: percentiles to a tenth.
+QUANTILES = 1001
 
 
 def fit_electrodes(courses: NDArray[np.float64], *, seed: int = 0) -> dict[str, torch.Tensor]:
@@ -63,3 +69,30 @@ def save_electrodes(data: ECGDataset, path: str | Path, *, seed: int = 0) -> Non
     save_file(fit_electrodes(courses, seed=seed), path,
               metadata={"made_by": "ecgkit.training.gate.save_electrodes", "data": data.name,
                         "n_ecgs": str(len(data)), "fingerprint": data.fingerprint(), "seed": str(seed)})
+
+
+def fit_novelty(classifier: Classifier, data: ECGDataset, *, folds: int = 8) -> Novelty:
+    """Fit how unlike training ECGs an ECG is.
+
+    Mean and covariance (shrunk: Ledoit & Wolf 2004) are those of all of `data`; the distances with which an ECG is
+    compared are those of each ECG of `data` to the others, in folds of patients.
+    """
+    embeddings = embedded(classifier, data.signals).astype(np.float64)
+    group = np.unique(data.records["patient_id"], return_inverse=True)[1] % folds
+    distances = np.empty(len(embeddings))
+    for fold in range(folds):
+        distances[group == fold] = _gaussian(embeddings[group != fold]).distance(embeddings[group == fold])
+    return replace(_gaussian(embeddings), distances=np.quantile(distances, np.linspace(0, 1, QUANTILES)))
+
+
+def save_novelty(name: str, data: ECGDataset, path: str | Path) -> None:
+    """Fit the novelty of a shipped classifier on its training ECGs and write it, with how it was made."""
+    fit_novelty(load_classifier(name), data).save(path, {
+        "made_by": "ecgkit.training.gate.save_novelty", "classifier": name, "data": data.name,
+        "n_ecgs": str(len(data)), "fingerprint": data.fingerprint()})
+
+
+def _gaussian(embeddings: NDArray[np.float64]) -> Novelty:
+    mean = embeddings.mean(axis=0)
+    variance, axes = np.linalg.eigh(ledoit_wolf(embeddings - mean, assume_centered=True)[0])
+    return Novelty(mean, axes / np.sqrt(variance), np.zeros(1))

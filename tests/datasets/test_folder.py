@@ -50,6 +50,15 @@ def test_wfdb(root):
     np.testing.assert_allclose(data.batch([5])[0], heartbeat(1000, seed=5), atol=6e-4)
 
 
+def test_the_table_is_looked_for_where_the_user_stands_then_in_the_folder(root, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    expected = load(root)
+    (root / "labels.csv").rename(tmp_path / "labels.csv")
+    assert load(root).labels.tolist() == expected.labels.tolist()
+    (tmp_path / "labels.csv").rename(root / "labels.csv")
+    assert len(load(root)) == len(expected)
+
+
 def test_all_three_kinds_give_the_same_signals(root, tmp_path):
     expected = load(root).signals
     folder = root / "arrays"

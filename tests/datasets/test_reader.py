@@ -417,3 +417,59 @@ class TestFindRecords:
         (tmp_path / "RECORDS").write_text("\n")
         with pytest.raises(EcgkitError, match="lists no record"):
             find_records(tmp_path / "RECORDS")
+
+
+class TestOtherLayouts:
+    """Records as other software writes them."""
+
+    def test_a_name_with_a_slash_is_no_record_of_segments(self, tmp_path):
+        path = write_record(tmp_path, "r", heartbeat())
+        edit_header(path, "r 12 100", "ge_median/r 12 100")
+        np.testing.assert_allclose(read_record(path)[0], heartbeat(), atol=1e-3)
+
+    @pytest.fixture
+    def segments(self, tmp_path):
+        write_record(tmp_path, "s1", heartbeat()[:, :500])
+        write_record(tmp_path, "s2", heartbeat()[:, 500:])
+        (tmp_path / "r.hea").write_text("r/2 12 100 1000\ns1 500\ns2 500\n# Age: 50\n")
+        return tmp_path / "r"
+
+    def test_segments_of_one_layout_are_one_signal(self, segments):
+        signal, fs, header = read_record(segments)
+        np.testing.assert_allclose(signal, heartbeat(), atol=1e-3)
+        assert (fs, header.sig_len, header.fields["age"]) == (100, 1000, "50")
+
+    def test_a_gap_between_segments_is_missing(self, segments):
+        segments.with_suffix(".hea").write_text("r/3 12 100 1200\ns1 500\n~ 200\ns2 500\n")
+        signal = read_record(segments, keep_faulty=True)[0]
+        assert np.isnan(signal).all(axis=0).nonzero()[0].tolist() == list(range(500, 700))
+        with pytest.raises(RecordError, match="non-finite"):
+            read_record(segments)
+
+    @pytest.mark.parametrize(("text", "words"), [
+        ("r/2 12 100 1000\ns1 500\n../s2 500\n", "several segments"),
+        ("r/2 12 100 1000\ns1 500\n", "several segments"),
+        ("r/2 12 100 900\ns1 500\ns2 500\n", "is damaged"),
+        ("r/2 12 100 900\ns1 500\ns2 400\n", "has 500 samples"),
+        ("r/2 12 250 1000\ns1 500\ns2 500\n", "is damaged"),
+        ("r/2 12 100 1000\nlayout 0\ns2 1000\n", "different leads"),
+        ("r/2 12 100 1000\ns1 500\nr 500\n", "its header is damaged"),
+        ("r/2 12 100 1000\ns1 500\nnone 500\n", "has no .hea file"),
+    ])
+    def test_segments_that_do_not_fit_are_refused(self, segments, text, words):
+        segments.with_suffix(".hea").write_text(text)
+        with pytest.raises(RecordError, match=words):
+            read_record(segments)
+
+    def test_printed_leads_keep_what_is_there(self, tmp_path):
+        signal = heartbeat()
+        signal[3, :250] = signal[3, 500:] = np.nan
+        kept = read_record(write_record(tmp_path, "r", signal), 200, keep_faulty=True)[0]
+        assert np.isfinite(kept[3]).nonzero()[0].tolist() == list(range(500, 1000))
+        assert np.isfinite(np.delete(kept, 3, axis=0)).all()
+        np.testing.assert_allclose(kept[3, 520:980:2], heartbeat()[3, 260:490], atol=0.02)
+
+    @pytest.mark.parametrize("name", ["C_names", "hyphen", "recordname_slash", "multiseg"])
+    def test_awkward_records_hold_the_same_ecg(self, data_root, name):
+        signal = read_record(data_root / "awkward" / name / "r")[0]
+        np.testing.assert_array_equal(signal, read_record(data_root / "awkward" / "C_names" / "r")[0])

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from ecgkit.datasets.reader import read_record
 from ecgkit.errors import EcgkitError
 from ecgkit.leads import DOWER, LEADS
 from ecgkit.physiology import COLUMNS, Measurements, measure
@@ -222,3 +224,36 @@ def test_rates_that_do_not_fit() -> None:
     signals, waves = _healthy()
     with pytest.raises(EcgkitError, match="signals at 250 Hz with waves at 500 Hz"):
         measure(signals, 250, waves)
+
+
+def printed(signals: np.ndarray, fs: float) -> np.ndarray:
+    """The same as on paper: four columns of three leads, and lead II throughout."""
+    out = np.full_like(signals, np.nan)
+    quarter = round(2.5 * fs)
+    for k in range(4):
+        out[:, 3 * k:3 * k + 3, k * quarter:(k + 1) * quarter] = signals[:, 3 * k:3 * k + 3,
+                                                                         k * quarter:(k + 1) * quarter]
+    out[:, 1] = signals[:, 1]
+    return out
+
+
+@pytest.mark.parametrize("fs", [100, 500])
+def test_printed_ecgs_are_measured_from_what_is_there(fs: int) -> None:
+    signals = Cohort(seed=5, fs=fs, noise=0.3).signals(range(24))
+    whole, paper = measure(signals, fs), measure(printed(signals, fs), fs)
+    assert not (paper.faults != "").any()
+    assert paper.table["n_beats"].tolist() == pytest.approx(whole.table["n_beats"].tolist(), abs=2)
+    for name, tolerance in (("heart_rate", 2), ("qrs", 12), ("qt", 25), ("pr", 25), ("axis", 12)):
+        assert np.nanmedian(np.abs(paper.table[name] - whole.table[name])) < tolerance, name
+    found = paper.table.filter(regex="^(r|s)_").notna()
+    assert found.mean().min() > 0.8, "nearly every lead has a whole beat in its 2.5 s"
+    difference = (paper.table - whole.table).filter(regex="^(r|s)_").abs()
+    assert np.nanmedian(difference) < 0.05
+
+
+def test_the_awkward_print_is_measured_as_the_ecg_that_it_is_made_of(data_root: Path) -> None:
+    whole, paper = (read_record(data_root / "awkward" / name / "r", keep_faulty=True)[0][None]
+                    for name in ("C_names", "print3x4"))
+    one, other = (measure(x, 100).table.iloc[0] for x in (whole, paper))
+    for name, tolerance in (("heart_rate", 1), ("qrs", 10), ("qt", 20), ("axis", 10), ("r_V5", 0.15), ("s_V2", 0.2)):
+        assert other[name] == pytest.approx(one[name], abs=tolerance), name

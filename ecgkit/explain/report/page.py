@@ -33,6 +33,7 @@ from ecgkit.explain.report.changes import (
 from ecgkit.explain.report.slider import asset, render, slider_html
 from ecgkit.explain.results import AWAY, THERE, Counterfactuals, Explainer, classify, probability, wanted_logits
 from ecgkit.figures.counterfactual import before_after
+from ecgkit.models import Classifier
 from ecgkit.models.weights import model_card, shipped, shipped_explainers
 from ecgkit.physiology import measure, repeatability
 
@@ -93,7 +94,7 @@ def explain_ecg(explainer: Explainer, classifier: nn.Module, x: NDArray[np.float
 
 
 def report_html(of: Explanation, *, repeatability: Mapping[str, float], cards: Mapping[str, Mapping[str, Any]],
-                battery: pd.DataFrame | None = None, battery_data: str = "") -> str:
+                battery: pd.DataFrame | None = None, battery_data: str = "", notes: Sequence[str] = ()) -> str:
     """Write the page: HTML that asks for nothing outside and works offline.
 
     Parameters
@@ -107,10 +108,13 @@ def report_html(of: Explanation, *, repeatability: Mapping[str, float], cards: M
         How such explanations did in the battery of tests; index and columns are printed as they are.
     battery_data : str
         On which data, and how many ECGs.
+    notes : sequence of str
+        What to beware of in the recording; stands at the top.
     """
     sweep = of.sweep
     return render(
-        "report.html", record=of.record, label=sweep.label, now=f"{sweep.now:.2f}", wanted=f"{of.wanted:.2f}",
+        "report.html", record=of.record, notes=list(notes),
+        label=sweep.label, now=f"{sweep.now:.2f}", wanted=f"{of.wanted:.2f}",
         seconds=f"{sweep.original.shape[1] / sweep.fs:g}", fs=f"{sweep.fs:g}", labels=_labels(of),
         answers=[_answer(of, k, repeatability) for k in range(len(of.answers))],
         slider=Markup(slider_html(sweep, title=f"{sweep.label} from {sweep.wanted[0]:.2f} to {sweep.wanted[-1]:.2f}",
@@ -188,8 +192,18 @@ class RecordPages:
         self._cards = {"classifier": model_card(shipped().get(name, name)),
                        "explainer": model_card(shipped_explainers().get(str(explainer), explainer))}
 
-    def write(self, record: Path, page: Path) -> str:
-        """Write the page of a record, whole or not at all; in a line, what changed and whether that is to be used."""
+    @property
+    def classifier(self) -> Classifier:
+        """What is explained."""
+        model = self._explainer.classifier
+        assert isinstance(model, Classifier)
+        return model
+
+    def write(self, record: Path, page: Path, notes: Sequence[str] = ()) -> str:
+        """Write the page of a record, whole or not at all; in a line, what changed and whether that is to be used.
+
+        Notes on the recording (`ecgkit.physiology.usable`) stand at its top.
+        """
         model, label = self._explainer, self._label
         signal, fs, _ = read_record(record, fs=model.fs)
         signal = signal[:, :round(SECONDS * fs)]
@@ -199,7 +213,7 @@ class RecordPages:
             wanted = AWAY if classify(model.classifier, signal[None])[0, place] >= 0 else THERE
         found = explain_ecg(model, model.classifier, signal, label, wanted, label_names=model.label_names, fs=fs,
                             record=str(record))
-        html = report_html(found, repeatability=repeatability(), cards=self._cards,
+        html = report_html(found, repeatability=repeatability(), cards=self._cards, notes=notes,
                            **_battery(self._cards["explainer"]))
         partial = page.with_suffix(f".{os.getpid()}.partial")
         try:
