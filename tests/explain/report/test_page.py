@@ -105,7 +105,8 @@ def test_an_ecg_is_asked_once_and_along_a_sweep():
     assert got.answers.reason[0].startswith("not reached: B")
     assert len(got.sweep.wanted) == 13
     assert got.probabilities[1] == pytest.approx(got.sweep.now)
-    pd.testing.assert_series_equal(got.measured.iloc[0], got.sweep.before, check_names=False)
+    # Measured alone and among others: convolutions round otherwise in batches of other sizes (0.1 µV).
+    pd.testing.assert_series_equal(got.measured.iloc[0], got.sweep.before, check_names=False, atol=1e-4)
 
 
 @pytest.mark.parametrize("wrong", [{"measured": hand_made().measured}, {"probabilities": np.zeros(3)}])
