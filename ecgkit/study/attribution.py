@@ -221,19 +221,9 @@ def examine(arms: Mapping[str, Method], classifiers: Mapping[str, Classifier], c
             n_sensitive: int = 2, truth: NDArray[np.bool_] | None = None) -> pd.DataFrame:
     """Examine the maps of every one of `methods` on the same cases, "trained" of the `networks` being explained.
 
-    Parameters
-    ----------
-    folder : path
-        Where the values of each method are kept as soon as it is done; a second call takes them from there.
-    n_sensitive : int
-        Cases of each label that max-sensitivity is measured on; 0 leaves it out.
-    truth : ndarray of bool, shape (n, 12, sig_len), optional
-        From `truth_of`.
-
-    Returns
-    -------
-    DataFrame, one row for each method and case
-        `method`, the columns of `cases.table`, and those of `METRICS`, nan where one has no meaning.
+    The values of each method are kept in `folder` as soon as it is done, for a second call. `n_sensitive` cases of each
+    label are asked for max-sensitivity. A row for each method and case: `method`, the columns of `cases.table`, and
+    those of `METRICS`, nan where one has no meaning; some need the `truth` of `truth_of`.
     """
     found = []
     folder.mkdir(parents=True, exist_ok=True)

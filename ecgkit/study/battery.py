@@ -159,11 +159,8 @@ def realism(answers: Answers, bench: Bench, asked: pd.DataFrame, real: ECGDatase
             n_boot: int = 1000) -> dict[str, float]:
     """Compare valid answers of both directions with real ECGs of other patients.
 
-    Returns
-    -------
-    dict
-        `auc`, `auc_low`, `auc_high` of fresh discriminators (0.5: none can tell); `frechet` and `neighbours`, the
-        distances in the embedding over those of two halves of the real ECGs (1: as real ones); `n`, answers.
+    `auc`, `auc_low`, `auc_high` of fresh discriminators (0.5: none can tell); `frechet` and `neighbours`, the distances
+    in the embedding over those of two halves of the real ECGs (1: as real ones); `n`, answers.
     """
     rng = np.random.default_rng(0)
     valid = rng.permutation(np.flatnonzero(answers.outcome == "valid"))[:LOOKED_AT]
@@ -196,13 +193,9 @@ def effects(explainer: Explainer, bench: Bench, *, n_boot: int = 1000) -> pd.Dat
     """How far an explainer moves the measurements that define a disease, when it is asked to take the disease away.
 
     All ECGs that meet a defining rule are asked about, whatever the classifier says of them; where no valid answer
-    comes, nothing moves. An explainer of a network that knows nothing must have no effect.
-
-    Returns
-    -------
-    DataFrame, indexed by label
-        `STATISTICS` of the movement of the deciding rule's margin towards healthy, in steps
-        (`ecgkit.physiology.rules.STEPS`: 0.1 mV, 20 ms, ...), and the share of ECGs `answered`.
+    comes, nothing moves. By label: `STATISTICS` of the movement of the deciding rule's margin towards healthy, in steps
+    (`ecgkit.physiology.rules.STEPS`: 0.1 mV, 20 ms, ...), and the share `answered`. An explainer of a network that
+    knows nothing must have no effect.
     """
     rows, all_rows = {}, np.arange(len(bench.data))
     age, sex = bench.who(all_rows, "age"), bench.who(all_rows, "sex")
@@ -253,13 +246,9 @@ def agreement(first: Answers, second: Answers, bench: Bench, asked: pd.DataFrame
 def shortcut_table(explainer: CounterfactualGAN, data: ECGDataset, label: str, *, n_boot: int = 1000) -> pd.DataFrame:
     """Does the explainer of a network that learnt an artefact reveal it.
 
-    ECGs without the label are asked about without it after they got the artefact, and with it as they are.
-
-    Returns
-    -------
-    DataFrame
-        Of the two questions: `n` ECGs on which the network falls for the artefact (or not), the share `answered`, and
-        the artefact's amplitude in µV `before` and `after` the edit, the latter with an interval over patients.
+    ECGs without the label are asked about without it after they got the artefact, and with it as they are: `n` ECGs on
+    which the network falls for the artefact (or not), the share `answered`, and the artefact's amplitude in µV `before`
+    and `after` the edit, the latter with an interval over patients.
     """
     k = list(data.label_names).index(label)
     clean = data.subset(np.flatnonzero(data.labels[:, k] == 0))

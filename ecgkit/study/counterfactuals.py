@@ -96,32 +96,11 @@ _CALIBRATE_ON = 512
 def train_explained(kind: str, data: ECGDataset, *, settings: SupervisedSettings, twins: Sequence[str] = (),
                     label: str = "", shipped: str = "", checkpoints: str | Path | None = None,
                     device: str = "cpu") -> tuple[Classifier, list[Classifier]]:
-    """Train the classifier that is to be explained, and its twins, on the training folds.
+    """Train the classifier that is to be explained, and its twins, on the training folds: both in eval mode.
 
-    Parameters
-    ----------
-    kind : str
-        A key of `KINDS`.
-    data : ECGDataset
-        With folds; fold 9 is watched, fold 10 is not touched.
-    settings, checkpoints, device
-        Of `ecgkit.training.train_classifier`, the same for all.
-    twins : sequence of str
-        Encoder of each other network that is trained on the same ECGs.
-    label : str
-        Whose ECGs bear the artefact, for "shortcut".
-    shipped : str
-        Name or file of a trained classifier to explain instead of training one.
-
-    Returns
-    -------
-    Classifier, list of Classifier
-        In eval mode.
-
-    Raises
-    ------
-    EcgkitError
-        For an unknown kind, or an unknown label of the shortcut.
+    `kind` is a key of `KINDS`, `twins` the encoder of each other network that is trained on the same ECGs, `label`
+    whose ECGs bear the artefact of "shortcut", and `shipped` names a trained classifier to explain in place of a new
+    one. Fold 9 is watched, fold 10 not touched. An unknown kind or label raises EcgkitError.
     """
     if kind not in KINDS:
         raise EcgkitError(f"no kind {kind!r}; choose from {', '.join(KINDS)}")
@@ -220,9 +199,9 @@ METHODS = {
 def settings_of(method: str, steps: int) -> GANSettings:
     """Settings of a generator; an unknown method raises EcgkitError.
 
-    "cyclegan" draws the ECG anew, bends no time, is asked for the two ends only, and is paid for the classifier's
-    answer, for deceiving the discriminator and for the way back; nothing keeps its edits small or other labels as they
-    are, and it persuades one network only.
+    "cyclegan" draws the ECG anew, bends no time, is asked for the two ends only, and is paid for the answer of one
+    network, for deceiving the discriminator and for the way back; nothing keeps edits small or other labels as they
+    are.
     """
     if method not in METHODS:
         raise EcgkitError(f"no method {method!r}; choose from {', '.join(METHODS)}")
@@ -282,20 +261,10 @@ def typical(answers: Answers, bench: Bench, asked: pd.DataFrame, label: str, wan
 
 def pictures(answers: Answers, bench: Bench, asked: pd.DataFrame, questions: Mapping[str, float],
              repeatability: Mapping[str, float]) -> list[tuple[str, NDArray[np.float32], NDArray[np.float32]]]:
-    """Typical answers to some questions, for `ecgkit.figures.before_after_gallery`.
+    """Typical answers to `questions` (wanted probability by label), for `ecgkit.figures.before_after_gallery`.
 
-    Parameters
-    ----------
-    questions : mapping
-        Wanted probability by label.
-    repeatability : mapping
-        What a measurement must change by to be told.
-
-    Returns
-    -------
-    list of (str, ndarray, ndarray)
-        Title with the probabilities, what became of the question where it was not answered, and the measurements that
-        changed; ECG and counterfactual, `(12, sig_len)`.
+    A title with the probabilities, what became of the question where it was not answered, and the measurements that
+    changed by more than their `repeatability`; the ECG, and the counterfactual, `(12, sig_len)`.
     """
     drawn = []
     for label, wanted in questions.items():

@@ -18,18 +18,11 @@ from ecgkit.evaluation.checks import Array, check
 
 @dataclass(frozen=True)
 class Curve:
-    """Macro AUROC of one method at each fraction of the labels.
+    """Macro AUROC of one method at each fraction of the labels, both increasing.
 
-    Parameters
-    ----------
-    fractions : ndarray, shape (n_fractions,)
-        Share of the training labels, increasing.
-    n_labels : ndarray, shape (n_fractions,)
-        Labelled ECGs behind each fraction, mean over seeds, increasing.
-    seeds : tuple of ndarray, n_fractions of shape (n_seeds,)
-        Macro AUROC of each seed on all test ECGs; fractions may have unequal numbers of seeds.
-    samples : ndarray, shape (n_boot, n_fractions)
-        The mean over seeds on each resample of the test patients; nan where a resample determines no label.
+    `n_labels`, `(n_fractions,)`, are the labelled ECGs behind each of `fractions`, mean over seeds; `seeds` the macro
+    AUROC of each seed on all test ECGs, of as many as a fraction has; `samples`, `(n_boot, n_fractions)`, the mean over
+    seeds on each resample of the test patients, nan where a resample determines no label.
     """
 
     fractions: Array
@@ -56,13 +49,7 @@ class Curve:
         return bool(np.isclose(self.fractions, fraction).any())
 
     def at(self, fraction: float) -> int:
-        """Position of a fraction.
-
-        Raises
-        ------
-        EcgkitError
-            Where the curve was not measured there.
-        """
+        """Position of a fraction; EcgkitError where the curve was not measured there."""
         if not self.has(fraction):
             raise EcgkitError(f"no result at {fraction:g} of the labels; the curve has "
                               f"{', '.join(f'{f:g}' for f in self.fractions)}")
@@ -73,13 +60,8 @@ class Curve:
 class Reading:
     """A number read off a curve, with the ends of its 95 % interval, each of which may lie beyond what was measured.
 
-    Parameters
-    ----------
-    estimate, low, high : float
-        Where a value lies beyond the curve, the last value that the curve supports: a bound.
-    beyond : tuple of int
-        For each of the three, 1 where the truth is at least the value, -1 where it is at most the value, 0 where the
-        value is measured.
+    `beyond` is for each of the three 1 where the truth is at least the value, -1 where it is at most the value, which
+    is then the last one that the curve supports, and 0 where the value is measured.
     """
 
     estimate: float
@@ -98,27 +80,13 @@ def label_curve(y_true: Any, predictions: Mapping[Any, Sequence[Any]], n_labels:
                 patient_id: Any, *, n_boot: int = 1000, seed: int = 0, resample_seeds: bool = False) -> Curve:
     """Score one method at every fraction of the labels and every seed, on the same test ECGs.
 
-    Curves of several methods with the same `patient_id`, `n_boot` and `seed` hold the same resamples, so that their
-    differences are paired.
-
-    Parameters
-    ----------
-    y_true, patient_id, n_boot, seed
-        As `ecgkit.evaluation` describes them.
-    predictions : mapping of fraction to sequence of array_like, shape (n_test, n_labels)
-        Probabilities, one array per seed.
-    n_labels : mapping of fraction to float
-        Labelled ECGs that were spent, those of validation included; mean over seeds.
-    resample_seeds : bool
-        Draw the training seeds with replacement too, as often as there are: intervals then hold the chance of training
-        beside that of the test patients. Fractions and methods with equally many seeds draw the same ones, which are
-        paired where a seed stands for a draw of the labels.
-
-    Raises
-    ------
-    EcgkitError
-        Where a fraction has no prediction or no number of labels, labels do not grow with fractions, or the arrays do
-        not fit together.
+    `predictions` has for each fraction one array of probabilities `(n_test, n_labels)` per seed, and `n_labels` the
+    ECGs whose labels were spent, those of validation included. Curves with the same `patient_id`, `n_boot` and `seed`
+    hold the same resamples, so that their differences are paired. `resample_seeds` draws the training seeds with
+    replacement too: intervals then hold the chance of training beside that of the test patients, and fractions and
+    methods with equally many seeds draw the same ones, paired where a seed stands for a draw of the labels. EcgkitError
+    is raised where a fraction lacks a prediction or its number of labels, numbers do not grow, or arrays do not fit
+    together.
     """
     fractions = sorted(predictions)
     for fraction in fractions:
@@ -154,17 +122,12 @@ def _mean_of_seeds(samples: Array, seed: int | None) -> Array:
 
 
 def efficiency_table(curves: Mapping[str, Curve], reference: str) -> pd.DataFrame:
-    """Score every method at every fraction, and compare it with the reference.
+    """Score every method at every fraction, and compare it with the reference, on the same resamples.
 
-    Curves are of the same resamples, by the name of their method.
-
-    Returns
-    -------
-    DataFrame, indexed by (method, fraction)
-        `n_labels`, `seeds` (how many), `auroc` (macro, mean over seeds), `lowest` and `highest` over seeds, the ends
-        `auroc_low` and `auroc_high` of the 95 % interval over patients, `difference` (method - reference, paired), the
-        ends `difference_low` and `difference_high` of its interval, and its `p` (`paired_p`). Differences are nan for
-        the reference itself, and at fractions that it lacks.
+    By (method, fraction): `n_labels`, `seeds` (how many), `auroc` (macro, mean over seeds), `lowest` and `highest` over
+    seeds, `difference` (method - reference, paired), `_low` and `_high` of both, the ends of 95 % intervals over
+    patients, and the difference's `p` (`paired_p`). Differences are nan for the reference, and at fractions that it
+    lacks.
     """
     base = _reference(curves, reference)
     rows = {(name, fraction): _row(curve, k, None if name == reference else base) for name, curve in curves.items()
@@ -198,9 +161,9 @@ def printed_efficiency(table: pd.DataFrame) -> pd.DataFrame:
 def labels_needed(curve: Curve, target: float) -> Reading:
     """How many labelled ECGs a method needs for a macro AUROC.
 
-    The fewest labels at which the method's rising curve (`Curve.rising`), linear in log(labels) between its points,
-    reaches `target`; the interval is that of the same reading on every resample. Nothing is extrapolated: beyond the
-    curve's ends the reading is a bound.
+    The fewest at which its rising curve (`Curve.rising`), linear in log(labels) between its points, reaches `target`,
+    with the interval of that over the resamples. Nothing is extrapolated: beyond the curve's ends the reading is a
+    bound.
     """
     labels = _inverse(curve, np.full(1 + len(curve.samples), target))
     return _reading(labels, curve.n_labels[0], curve.n_labels[-1])
@@ -209,14 +172,11 @@ def labels_needed(curve: Curve, target: float) -> Reading:
 def labels_saved(curve: Curve, reference: Curve, at: float) -> Reading:
     """The factor by which a method cuts the labels that the reference needs, at equal macro AUROC.
 
-    With `a` the method's macro AUROC from `n` labels and `N(a)` the labels that the reference needs for `a`
-    (`labels_needed`), the factor is ``N(a) / n``: 1 is no gain, 10 the same accuracy from a tenth of the labels. It
-    answers the question of Al-Masud, Alcaraz & Strodthoff (2026, arXiv 2509.25095), who report label efficiency over
-    supervised baselines; here it is read off the measured points, and no law is fitted to them.
-
-    Both curves are of the same resamples; `at` is the method's fraction of the labels. The reading is "at least" where
-    the method at `n` labels beats the reference at all of its labels, "at most" where it is below the reference's
-    lowest point; the interval is that of the factor on every resample.
+    With `a` the method's macro AUROC from `n` labels, its fraction `at` of them, and `N(a)` the reference's
+    `labels_needed` for `a`, the factor is ``N(a) / n``: 1 is no gain, 10 the same accuracy from a tenth of the labels.
+    It answers the question of Al-Masud, Alcaraz & Strodthoff (2026, arXiv 2509.25095), here read off the measured
+    points: no law is fitted. It is "at least" where the method beats the reference at all of its labels, "at most"
+    where it is below the reference's lowest point.
     """
     _check_paired(curve, reference)
     k = curve.at(at)
@@ -227,11 +187,10 @@ def labels_saved(curve: Curve, reference: Curve, at: float) -> Reading:
 
 def labels_saved_table(curves: Mapping[str, Curve], reference: str,
                        fractions: Sequence[float] = (0.01, 0.05, 0.1, 0.25)) -> pd.DataFrame:
-    """`labels_saved` of every method at every fraction, for print.
+    """`labels_saved` of every method at every fraction, for print: ``4.1 (2.2 to ≥ 10)``; empty where it was not run.
 
     The column "10 %" is the one to quote: there the question is whether a tenth of the labels will do. A mean over
-    columns is not defined where one of them is a bound, and the largest of several noisy factors flatters. A cell is
-    such as ``4.1 (2.2 to ≥ 10)``, and empty where a method was not run.
+    columns is not defined where one of them is a bound, and the largest of several noisy factors flatters.
     """
     base = _reference(curves, reference)
     rows = {name: {f"{100 * at:g} %": str(labels_saved(curve, base, at)) if curve.has(at) else "" for at in fractions}

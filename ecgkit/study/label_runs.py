@@ -53,17 +53,10 @@ Predictions = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 @dataclass(frozen=True)
 class StudySettings:
-    """How each mode is trained, alike at every fraction and seed.
+    """How each mode is trained, alike at every fraction and seed; "fine-tuned" begins with the "linear probe".
 
-    Parameters
-    ----------
-    finetune : FinetuneSettings
-        Of "fine-tuned"; its first stage is the "linear probe", whose strengths serve the "logistic regression" too.
-    head, scratch, n_trees
-        Of "frozen head", "scratch" and "random forest".
-    least_steps : int
-        Optimiser steps that "scratch" is given where its epochs would make fewer, by more epochs, so that few labels
-        do not mean a net that was hardly trained.
+    "scratch" is given `least_steps` optimiser steps where its epochs would make fewer, by more epochs, so that few
+    labels do not mean a net that was hardly trained.
     """
 
     finetune: FinetuneSettings = field(default_factory=FinetuneSettings)
@@ -94,36 +87,24 @@ def label_study(data: ECGDataset, embedder: Embedder | MeasuredFeatures | None, 
                 fractions: Iterable[float] = FRACTIONS, seeds_low: int = 5, seeds_high: int = 3,
                 settings: StudySettings | None = None, taught: Classifier | None = None,
                 known: str | Path | None = None, progress: str = "label study", device: str = "cpu") -> pd.DataFrame:
-    """Train on fractions of the labels, and predict validation and test ECGs each time.
+    """Train on fractions of the labelled patients in folds 1 to 8, and predict validation and test ECGs each time.
 
     Embeddings are standardised with the mean and spread of all training ECGs, which takes no label; nothing else is
-    learnt from ECGs outside of the subset, and no choice is made on validation or test labels. Predictions of a row
-    are written when it is done, so that a study that was killed goes on, and more seeds train only those.
+    learnt from ECGs outside of the subset, and no choice is made on validation or test labels. Predictions of a row are
+    written to `folder` when it is done, so that a study that was killed goes on; a row that is there is not trained
+    again, unless data, folds, encoder, settings or the training code have changed.
 
     Parameters
     ----------
-    data : ECGDataset
-        With labels and folds: trained on subsets of folds 1 to 8.
     embedder : Embedder, MeasuredFeatures or None
-        Measurements for the modes of `MEASURED`, an encoder for all others; None only for "scratch", which does not
-        look at it.
-    mode : str
-        A key of `MODES`.
-    folder : path
-        Where predictions are kept. A row that is there is not trained again, unless data, folds, encoder, settings or
-        the training code have changed.
-    fractions : iterable of float
-        Shares of the training patients.
+        Measurements for the modes of `MEASURED`, an encoder for the rest of `MODES`; "scratch" does not look at it.
     seeds_low, seeds_high : int
         Seeds at fractions up to 10 %, and above. A seed decides the subset (nested over fractions) and the training.
-    settings : StudySettings, optional
     taught : Classifier, optional
         What the encoder was pretrained as, where that had names: if the data's labels are among them, its directions
         are the prior of the linear probe (`ecgkit.training.probe.prior_of`), and so of what begins there.
     known : path, optional
         Folder of another study, whose rows are taken over where they are the same.
-    progress, device : str
-        What stands beside the progress bar; `cpu` or `cuda`, of fine-tuning and scratch.
 
     Returns
     -------
@@ -131,12 +112,6 @@ def label_study(data: ECGDataset, embedder: Embedder | MeasuredFeatures | None, 
         `mode`, `fraction`, `seed`, `n_labels` (labelled ECGs), `n_patients` (theirs), `n_validation_labels` (spent on
         choices: none), `auroc_validation` and `auroc_test` (macro), `seconds` (of training and prediction, without the
         embeddings that rows share), and `predictions`: a file in `folder`, for `read_predictions`.
-
-    Raises
-    ------
-    EcgkitError
-        For wrong options, data without labels or with an empty fold, an encoder where the mode asks for measurements
-        or the other way round, data that do not fit it, or a damaged file of predictions.
     """
     fractions = sorted({float(fraction) for fraction in fractions})
     _check(data, embedder, mode, fractions, min(seeds_low, seeds_high))

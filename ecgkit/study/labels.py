@@ -35,24 +35,10 @@ NO_SIGNAL = "age and sex, all labels, no signal"
 
 
 def read_methods(folder: str | Path, **elsewhere: str | Path) -> pd.DataFrame:
-    """Read what each variant is.
+    """Read what each variant is, by the name of its subfolder: `path` and what the files say, controls first.
 
-    Parameters
-    ----------
-    folder : path
-        With one subfolder for each variant.
-    **elsewhere : path
-        Folders of further variants, each under the name that it shall have; one without results is passed over.
-
-    Returns
-    -------
-    DataFrame, indexed by the name of the variant
-        `path` and what the files say; controls first.
-
-    Raises
-    ------
-    EcgkitError
-        Where there is no variant, a file is damaged, a group is unknown, or two variants have the same title.
+    Folders of further variants stand `elsewhere`, each under the name that it shall have; one without results is passed
+    over. EcgkitError is raised where there is no variant, a file is damaged, a group unknown, or a title there twice.
     """
     files = sorted(Path(folder).glob("*/method.json"))
     if not files:
@@ -78,17 +64,10 @@ def _method(file: Path) -> dict[str, object]:
 
 
 def read_runs(methods: pd.DataFrame) -> pd.DataFrame:
-    """Read every row of the study of every variant of `read_methods`.
+    """Read the rows of ``study.csv`` of every variant: one for each task, arm, fraction and seed.
 
-    Returns
-    -------
-    DataFrame, one row per task, arm, fraction and seed
-        The columns of ``study.csv`` with `predictions` as paths, and `arm`, `variant`, `title`, `group`.
-
-    Raises
-    ------
-    EcgkitError
-        Where no variant has a study, or a row is there twice.
+    `predictions` are paths, and `arm`, `variant`, `title` and `group` are added. EcgkitError is raised where no variant
+    has a study, or a row is there twice.
     """
     parts = []
     for variant, path, title, group in zip(methods.index, methods["path"], methods["title"], methods["group"],
@@ -109,13 +88,10 @@ def read_runs(methods: pd.DataFrame) -> pd.DataFrame:
 
 
 def arms(runs: pd.DataFrame) -> pd.DataFrame:
-    """List the arms of one task's rows with what fold 9 says of them.
+    """The arms of one task's rows: `variant`, `title`, `mode`, `group`, and `fold_9`, what fold 9 says of them.
 
-    Returns
-    -------
-    DataFrame, indexed by arm
-        `variant`, `title`, `mode`, `group`, and `fold_9`: the mean validation AUROC over `shared_fractions`, each of
-        which weighs the same, however many seeds it has; nan where an arm lacks one of them.
+    That is the mean validation AUROC over `shared_fractions`, each of which weighs the same, however many seeds it has;
+    nan where an arm lacks one of them.
     """
     table = runs.drop_duplicates("arm").set_index("arm")[["variant", "title", "mode", "group"]]
     low = runs[runs["fraction"].isin(shared_fractions(runs))]
@@ -140,19 +116,8 @@ def read_curves(runs: pd.DataFrame, data: ECGDataset, *, part: str = "test", n_b
                 resample_seeds: bool = False) -> dict[str, Curve]:
     """Score all arms of one task on fold 10, or on fold 9 as `part` "validation", on the same resamples of patients.
 
-    Parameters
-    ----------
-    runs : DataFrame
-        Rows of `read_runs`, of one task.
-    data : ECGDataset
-        The cohort of that task, as the studies loaded it.
-    n_boot, seed, resample_seeds
-        As for `ecgkit.study.efficiency.label_curve`.
-
-    Raises
-    ------
-    EcgkitError
-        Where predictions are missing or damaged, or the cohort is not the one that they were made for.
+    `runs` are rows of `read_runs`, `data` the cohort as the studies loaded it; EcgkitError is raised where predictions
+    are missing or damaged, or not of this cohort.
     """
     held_out = getattr(data, part)
     patients = held_out.records["patient_id"]
@@ -173,21 +138,10 @@ def read_curves(runs: pd.DataFrame, data: ECGDataset, *, part: str = "test", n_b
 
 def together(runs: pd.DataFrame, pairs: Iterable[tuple[str, str]], data: ECGDataset,
              folder: str | Path) -> pd.DataFrame:
-    """Join two arms: the mean of their logits, for each fraction and seed that both were run at.
+    """Join two arms of each pair: the mean of their logits, for each fraction and seed that both were run at.
 
-    Parameters
-    ----------
-    runs, data
-        As for `read_curves`.
-    pairs : iterable of (arm, arm)
-        Both trained on the same labels, and so of the same seeds.
-    folder : path
-        Where the joint predictions are kept.
-
-    Returns
-    -------
-    DataFrame
-        Rows like those of `runs`, of the group ``"together"``; `arm` is ``"first + second"``.
+    Both were trained on the same labels. Predictions are kept in `folder`; the rows are like those of `runs`, of the
+    group "together", with `arm` ``"first + second"``.
     """
     Path(folder).mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, object]] = []
@@ -226,18 +180,17 @@ class Difference:
         return "{:+.1f} ({:+.1f} to {:+.1f})".format(*(100 * x for x in (self.estimate, self.low, self.high)))
 
     def no_loss(self, margin: float) -> str:
-        """Whether nothing is lost: "yes", "no" or "undecided".
+        """Whether nothing is lost: "no" where the whole interval is below 0, else "yes" where it is above `-margin`.
 
-        "no" where the whole interval lies below 0; else "yes" where it lies above ``-margin`` (non-inferiority), and
-        "undecided" where a loss of more than the margin cannot be excluded.
+        That is non-inferiority; "undecided" where a loss of more than the margin cannot be excluded.
         """
         return "no" if self.high < 0 else "yes" if self.low > -margin else "undecided"
 
 
 def difference(curve: Curve, other: Curve, pairs: Iterable[tuple[float, float]]) -> Difference | None:
-    """How much a curve lies above another, as the mean over pairs of fractions, `(of the curve, of the other)`.
+    """How much a curve lies above another of the same resamples, as the mean over pairs of fractions, one of each.
 
-    Both must hold the same resamples. Pairs that either lacks do not count; None where no pair is left.
+    Pairs that either lacks do not count; None where no pair is left.
     """
     at = [(curve.at(a), other.at(b)) for a, b in pairs if curve.has(a) and other.has(b)]
     if not at:
@@ -274,10 +227,9 @@ def or_note(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def without_labels(methods: pd.DataFrame, data: ECGDataset, *, zero: bool, n_boot: int) -> pd.DataFrame:
-    """Print AUROC of what needs no label or no signal.
+    """Print AUROC of what needs no label or no signal: age and sex alone, where they are known.
 
-    These are the names that a variant was taught on simulated ECGs (where `zero` says that they are those of `data`),
-    and age and sex alone (where they are known).
+    With `zero` also the names that variants were taught on simulated ECGs, which are then those of `data`.
     """
     files = {f"{title}, no real label": Path(path) / "zero.npz"
              for title, path in zip(methods["title"], methods["path"], strict=True)} if zero else {}
@@ -301,11 +253,9 @@ def printed_further(runs: pd.DataFrame, data: ECGDataset, *, n_boot: int) -> pd.
 
 def words(table: pd.DataFrame, curves: Mapping[str, Curve], both: Mapping[str, Curve], *, reference: str,
           winner: str | None, joint: str | None, margin: float) -> dict[str, str]:
-    """Words of the page on what was found.
+    """Words of the page on what was found: of `arms`, and their curves, `both` with training seeds resampled too.
 
-    Takes `arms`, their curves with test patients resampled and with `both` these and training seeds; the arm of the
-    group "full" (`winner`) and the two arms together (`joint`) that are best on fold 9; and the `margin` of macro AUROC
-    whose loss counts as none.
+    `winner`, of the group "full", and `joint` are the best on fold 9; a loss of `margin` in macro AUROC counts as none.
     """
     scratch = reference == REFERENCE  # without it there is nothing to test
     scores = printed_efficiency(efficiency_table(curves, reference))["macro AUROC"].to_dict()

@@ -56,9 +56,8 @@ def two_visits(n: int, *, fs: float = 500, seed: int = 1,
                model: Delineator | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Measure two visits of each of `n` simulated patients: two tables of `measure`.
 
-    The patients are as they would be without any disease: an acute infarction is an old one at the second visit, and
-    severities differ a little, so that with diseases the truth itself would change. What still differs is the day:
-    rate and rhythm, breathing, noise, and a few percent of each wave's size.
+    Without any disease, since severities differ between visits and the truth itself would change. What still differs is
+    the day: rate and rhythm, breathing, noise, and a few percent of each wave's size.
     """
     cohort = Cohort(seed=seed, fs=fs, visits=2)
     healthy = np.zeros((n, len(EDIT_NAMES)))
@@ -113,15 +112,11 @@ def simulated_errors(cohort: Cohort, indices: Sequence[int] | NDArray[np.int64],
 
 
 def delineation_errors(n: int, *, fs: float = 500, seed: int = 1, model: Delineator | None = None) -> pd.DataFrame:
-    """Score the delineator on simulated ECGs, by disease and by noise.
+    """Score the delineator on the same `n` simulated patients in every group, by (`by`, `group`).
 
-    The same `n` patients, of another seed than those that the delineator was trained on, are in every group.
-
-    Returns
-    -------
-    DataFrame, indexed by (`by`, `group`)
-        By "class": no disease (NORM), then each alone at severity 1. By "noise": patients with their own diseases, at
-        factors of the usual noise. Columns of `Compared.summary`, in ms and shares.
+    By "class": no disease (NORM), then each alone at severity 1. By "noise": patients with their own diseases, at
+    factors of the usual noise. Columns of `Compared.summary`, in ms and shares. The model was trained on another seed's
+    patients.
     """
     kinds = dict(zip(("NORM", *ALL_NAMES), np.vstack([np.zeros(len(ALL_NAMES)), np.eye(len(ALL_NAMES))]), strict=True))
     plan = [("class", name) for name in kinds] + [("noise", f"{level:g}") for level in NOISE]
@@ -134,10 +129,10 @@ def delineation_errors(n: int, *, fs: float = 500, seed: int = 1, model: Delinea
 
 
 def ludb_errors(root: str | Path, *, lead: str | None = None, model: Delineator | None = None) -> Compared:
-    """Delineate the testing half of LUDB, from all twelve leads; the tuning half is what the model was trained on.
+    """Delineate the testing half of LUDB from all twelve leads; the other half is what the model was trained on.
 
-    It is compared with the cardiologists' boundaries of one `lead` (published figures are mostly of lead II), or with
-    the consensus of all leads (`ecgkit.datasets.ludb`).
+    The truth is the cardiologists' boundaries of one `lead` (published figures are mostly of lead II), or the consensus
+    of all leads (`ecgkit.datasets.ludb`).
     """
     records = halves(root)[1]
     return replace(_annotated(root, records, lead), found=_delineated(root, records, model))
@@ -161,16 +156,11 @@ def read_others(folder: str | Path) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def others_table(root: str | Path, folder: str | Path, *, model: Delineator | None = None) -> pd.DataFrame:
-    """Set the delineators of others beside ours, all by the cardiologists' boundaries of lead II.
+    """Set the delineators in `folder` (`read_others`) beside ours, all by lead II of LUDB in `root`.
 
-    `root` is the folder of LUDB, `folder` that of `read_others`.
-
-    Returns
-    -------
-    DataFrame, indexed by (`delineator`, `records`)
-        On "all" records and on the "testing" half, ours on the latter only, since it was trained on the other. `ecgs`;
-        `failed`, those in which a tool found nothing or crashed, so that all their waves count as missed;
-        `leads_per_second` of processor time, of ours measured now and here; columns of `Compared.summary`.
+    By (`delineator`, `records`): "all", and the "testing" half, ours on the latter only, since it was trained on the
+    other. `ecgs`; `failed`, those in which a tool found nothing or crashed, so that all their waves count as missed;
+    `leads_per_second` of processor time, of ours measured now and here; columns of `Compared.summary`.
     """
     waves, timings = read_others(folder)
     records, testing = ludb.load(root, task="rhythm").records["record"].tolist(), halves(root)[1]

@@ -35,8 +35,8 @@ def positives(data: ECGDataset) -> pd.DataFrame:
 def rarest(data: ECGDataset, n: int = 5, *, least: tuple[int, int, int] = LEAST) -> tuple[str, ...]:
     """Name the `n` rarest labels that can be trained and tested at all; no score has a say.
 
-    From the rarest among the training ECGs on, ties in alphabetical order, and fewer than `n` where there are not as
-    many with `least` positive ECGs in the training, validation and test folds; EcgkitError where there is none.
+    From the rarest in training on, ties in alphabetical order, and only those with `least` positive ECGs in the
+    training, validation and test folds; EcgkitError where there is none.
     """
     counts = positives(data)
     enough = counts[(counts >= least).all(axis=1)].sort_index().sort_values("train", kind="stable")
@@ -47,11 +47,10 @@ def rarest(data: ECGDataset, n: int = 5, *, least: tuple[int, int, int] = LEAST)
 
 
 def with_few_positives(truth: NDArray[np.uint8], groups: ArrayLike, wanted: int, seed: int) -> NDArray[np.bool_]:
-    """Choose training ECGs so that few of them are positive: patients with the label drop out, the others stay.
+    """A mask of training ECGs of which few are positive: patients with the label drop out, the others stay.
 
-    Patients with the label are drawn one by one until they have `wanted` positive ECGs, so that there may be a few more
-    than that, or fewer where there are not as many; choices of one seed are nested. `truth` is one label `(n,)`,
-    `groups` the patient of each ECG; the choice is a mask `(n,)`.
+    Those who have the label, `truth` `(n,)`, are drawn one by one until there are `wanted` positive ECGs, or a few
+    more, or fewer where there are not as many; choices of one seed are nested.
     """
     if wanted < 1:
         raise EcgkitError(f"{wanted} positive ECGs: give at least 1")
@@ -67,22 +66,9 @@ def probe_few_positives(train: ECGDataset, features: Features, asked: Features, 
                         seeds: int = 3) -> Mapping[int, list[NDArray[np.float64]]]:
     """Fit a linear probe for each label on some of its positive ECGs and all negative ones.
 
-    Parameters
-    ----------
-    train : ECGDataset
-    features : ndarray, shape (len(train), n_features)
-        Their embeddings, by all of which embeddings are standardised.
-    asked : ndarray, shape (n, n_features)
-        Embeddings to predict.
-    wanted : sequence of int
-        Numbers of positive ECGs; see `with_few_positives`.
-    seeds : int
-        Draws of the positive ECGs.
-
-    Returns
-    -------
-    mapping of a number of positive ECGs to arrays, one per seed, of shape (n, n_labels)
-        Probabilities, too low ones, since positive ECGs were taken away and negative ones not; use their order.
+    `features` `(len(train), n_features)` are embeddings of all training ECGs, which standardise; `asked` those to
+    predict. For each number of positive ECGs `wanted` (`with_few_positives`), each seed's probabilities `(len(asked),
+    n_labels)`: too low ones, since positive ECGs were taken away and negative ones not; use their order.
     """
     standard, patients = Standard.of(features), train.records["patient_id"].to_numpy()
     out = {number: [np.empty((len(asked), len(train.label_names))) for _ in range(seeds)] for number in wanted}
@@ -105,10 +91,10 @@ def compared_variants(folder: Path, wanted: Sequence[str]) -> tuple[pd.DataFrame
 
 def few_positives(train: ECGDataset, test: ECGDataset, embedded: Mapping[str, Sequence[Features]], *, seeds: int,
                   n_boot: int) -> tuple[dict[str, Curve], dict[int, str]]:
-    """Score probes on five, ten and all positive ECGs of each label.
+    """Score probes on five, ten and all positive ECGs of each label, by embeddings of the three splits by each encoder.
 
-    Takes the embeddings of the training, validation and test ECGs by each encoder. Returns for each encoder a curve of
-    macro AUROC against the number of positive ECGs, and what each number is called in tables.
+    For each encoder a curve of macro AUROC against the number of positive ECGs, and what each number is called in
+    tables.
     """
     counts = train.labels.sum(axis=0)
     most = int(counts.max())
@@ -124,8 +110,7 @@ def few_positives(train: ECGDataset, test: ECGDataset, embedded: Mapping[str, Se
 def readers_of(methods: pd.DataFrame) -> tuple[dict[str, pd.DataFrame], tuple[float, float]]:
     """Choose three readers of the superclasses: from scratch with all and few labels, and the best pretrained on few.
 
-    Returns their rows of `ecgkit.study.labels.read_runs` by name, none where this run lacks a reader; and the shares of
-    the labels that "all" and "few" stand for.
+    Their rows of `read_runs` by name, none where this run lacks a reader; and the shares of labels that both stand for.
     """
     runs = read_runs(methods)
     runs = runs[runs["task"] == "superclass"]

@@ -36,25 +36,11 @@ GENTLE = 0.5
 def train_recipe(recipe: str, data: ECGDataset, *, finer: ECGDataset | None = None,
                  settings: SupervisedSettings | None = None, simulated: SimulatedSettings | None = None, seed: int = 0,
                  checkpoints: str | Path | None = None, device: str = "cpu") -> tuple[Classifier, pd.DataFrame]:
-    """Train a classifier on the training folds of a dataset by one of `RECIPES`.
+    """Train a classifier by one of `RECIPES`; fold 9 is watched, fold 10 is not touched.
 
-    Parameters
-    ----------
-    recipe : str
-        A key of `RECIPES`.
-    data : ECGDataset
-        With folds; fold 9 is watched, fold 10 is not touched.
-    finer : ECGDataset, optional
-        The same ECGs with finer labels, for "statements".
-    settings, simulated : optional
-        Of training on `data`, and of pretraining on the simulator.
-    seed, checkpoints, device
-        As in `ecgkit.train_classifier`, and so is what is returned.
-
-    Raises
-    ------
-    EcgkitError
-        For an unknown recipe, or "statements" without finer labels.
+    "statements" needs `finer`: the same ECGs with finer labels. `settings` are of training on `data`, `simulated` of
+    pretraining on the simulator; the rest, and what is returned, is as of `ecgkit.train_classifier`. EcgkitError is
+    raised for an unknown recipe, or "statements" without finer labels.
     """
     if recipe not in RECIPES:
         raise EcgkitError(f"no recipe {recipe!r}; choose from {', '.join(RECIPES)}")
@@ -73,11 +59,10 @@ def train_recipe(recipe: str, data: ECGDataset, *, finer: ECGDataset | None = No
 
 
 def age_sex_control(train: ECGDataset, test: ECGDataset) -> NDArray[np.float64]:
-    """Predict each label from age and sex alone.
+    """Predict each label from age and sex alone: probabilities `(len(test), n_labels)`.
 
-    A logistic regression on a cubic spline of age with five knots, sex, and whether either is missing. Records need the
-    columns `age` (years) and `sex` (0 male, 1 female). Returns probabilities `(len(test), n_labels)`; the training
-    prevalence where the training ECGs have only one class.
+    A logistic regression on a cubic spline of `age` (years) with five knots, `sex` (0 male, 1 female), and whether
+    either is missing; the training prevalence where the training ECGs have only one class.
     """
     for data in (train, test):
         lacking = {"age", "sex"} - set(data.records)

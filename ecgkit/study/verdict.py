@@ -44,13 +44,7 @@ class BatteryRun:
 
 
 def battery_runs(folder: str | Path) -> list[BatteryRun]:
-    """Read the only run of a folder, or the run in each of its subfolders.
-
-    Raises
-    ------
-    EcgkitError
-        Where there is none.
-    """
+    """Read the run of a folder and of each of its subfolders; EcgkitError where there is none."""
     found = [*Path(folder).glob("summary.json"), *Path(folder).glob("*/summary.json")]
     places = sorted(place.parent for place in found)
     if not places:
@@ -158,13 +152,7 @@ def winners_table(runs: Iterable[BatteryRun]) -> pd.DataFrame:
 
 
 def headline(run: BatteryRun, metrics: Mapping[str, str]) -> dict[str, pd.DataFrame]:
-    """Some metrics of every explainer, for `ecgkit.figures.interval_plot`: `share`, `share_low`, `share_high`.
-
-    Parameters
-    ----------
-    metrics : mapping
-        From titles of the battery's metrics to shorter names.
-    """
+    """Some metrics of every explainer, renamed, for `ecgkit.figures.interval_plot`: `share` with its ends."""
     named = {"estimate": "share", "low": "share_low", "high": "share_high"}
     by_name = run.tables["battery"].reset_index("metric").groupby(level="explainer", sort=False)
     return {str(name): rows.set_index("metric").reindex(list(metrics)).rename(
