@@ -19,7 +19,7 @@ from ecgkit.models.novelty import Novelty, embedded
 from ecgkit.physiology import measure
 from ecgkit.physiology.electrodes import course, inputs
 
-HIDDEN, STEPS, BATCH = 32, 1500, 256
+NETWORKS, HIDDEN, STEPS, BATCH = 5, 32, 1500, 256
 LEARNING_RATE, WEIGHT_DECAY = 5e-3, 0.1
 #: Standard deviation of what is added to the network's inputs, which are of the order of 1.
 JITTER = 0.2
@@ -28,22 +28,29 @@ QUANTILES = 1001
 
 
 def fit_electrodes(courses: NDArray[np.float64], *, seed: int = 0) -> dict[str, torch.Tensor]:
-    """Fit the network of `ecgkit.physiology.electrodes`.
+    """Fit the network of `ecgkit.physiology.electrodes`: the mean of `NETWORKS`, side by side as one.
 
     Parameters
     ----------
     courses : ndarray, shape (n, 8, 10)
         `ecgkit.physiology.electrodes.course` of ECGs whose electrodes are taken to be right.
     seed : int
-        Of the weights and the batches.
+        Of the weights and the batches of the first; each of the others has the next.
 
     Returns
     -------
     dict of Tensor
         Its weights.
     """
-    generator = torch.Generator().manual_seed(seed)
     x = torch.from_numpy(inputs(courses)).float()
+    nets = [_fit(x, seed + k) for k in range(NETWORKS)]
+    joined = {name: torch.cat([net[name] for net in nets], dim=int(name == "output.weight")) for name in nets[0]}
+    return {**joined, "output.weight": joined["output.weight"] / NETWORKS}
+
+
+def _fit(x: torch.Tensor, seed: int) -> dict[str, torch.Tensor]:
+    """Weights of one network of `HIDDEN` units; `x` is of shape `(n, ways, n_inputs)`, the first way the right one."""
+    generator = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         net = nn.Sequential()
