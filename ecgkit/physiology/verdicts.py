@@ -1,8 +1,9 @@
-"""Verdicts of rules beside labels: two matrices, and what each rule stands for among PTB-XL's and the simulator's."""
+"""Rules beside labels: what each rule stands for, what defines a label, and how well verdicts agree with labels."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ecgkit.errors import EcgkitError
+from ecgkit.evaluation.checks import Array, ratio
+from ecgkit.evaluation.resampling import Bootstrap, resample_patients
 from ecgkit.physiology.rules import VERDICTS, load_rules
 
 WORDS: Mapping[str, str] = {
@@ -131,7 +134,7 @@ def verdict_matrix(verdicts: pd.DataFrame) -> tuple[NDArray[np.float64], tuple[s
 def beside_labels(verdicts: pd.DataFrame, labels: Any, label_names: Sequence[str],
                   stands_for: Mapping[str, Sequence[str]]) -> tuple[NDArray[np.float64], NDArray[np.bool_],
                                                                     tuple[str, ...]]:
-    """Verdicts and labels of some ECGs, for `ecgkit.physiology.agreement.agreement_table`.
+    """Verdicts and labels of some ECGs, for `agreement_table`.
 
     Parameters
     ----------
@@ -166,3 +169,164 @@ def beside_labels(verdicts: pd.DataFrame, labels: Any, label_names: Sequence[str
     mine = mine.reshape(len(label_names), len(names))
     kept = mine.any(axis=0)
     return met[:, kept], (has @ mine)[:, kept], tuple(np.array(names)[kept].tolist())
+
+
+_RHYTHM = ("heart_rate", "rr_cv", "p_share")
+_ATRIA = ("p_duration", "p_II")
+_VOLTAGES = ("axis", "r_II", "r_V5", "s_V1")
+
+
+@dataclass(frozen=True)
+class Definition:
+    """What the diagnosis behind a label rests on.
+
+    Parameters
+    ----------
+    rules : tuple of str
+        Rules of `ecgkit.physiology.load_rules`, any of which makes the diagnosis.
+    unrelated : tuple of str
+        Measurements (`ecgkit.physiology.COLUMNS`) that a change of this diagnosis alone leaves as they are.
+    """
+
+    rules: tuple[str, ...]
+    unrelated: tuple[str, ...]
+
+
+_LVH = ("LVH Sokolow-Lyon", "LVH R in aVL", "LVH Cornell")
+_BEFORE_QRS = (*_RHYTHM, *_ATRIA)
+
+#: PTB-XL's superclasses, then the simulator's diseases. NORM is defined by no rule: it is the absence of the others.
+#: Left out of `unrelated` is whatever the disease may bring with it. A block, an infarction and hypertrophy may widen
+#: QRS, and then QT; the broad Q of an infarction begins earlier than the R that it replaces, so PR is shorter; CD holds
+#: first-degree block, so PR; HYP holds enlarged atria, so all of P; hypertrophy, infarction and a fascicular block turn
+#: the axis. Atrial fibrillation leaves QRS alone, but neither P nor the rhythm, and its f waves run through ST and T.
+#: No cardiologist has reviewed these lists; the simulator's true counterfactuals keep to them.
+DEFINITIONS: Mapping[str, Definition] = {
+    "MI": Definition(("old anterior infarction", "old inferior infarction", "old lateral infarction"), _BEFORE_QRS),
+    "STTC": Definition(("ST depression", "T inversion", "anterior ischaemia", "lateral ischaemia",
+                        "inferior ischaemia"), (*_BEFORE_QRS, "pr", "qrs", *_VOLTAGES)),
+    "CD": Definition(("complete LBBB", "complete RBBB", "left anterior fascicular block",
+                      "left posterior fascicular block", "first-degree AV block", "pre-excitation"), _BEFORE_QRS),
+    "HYP": Definition(_LVH, (*_RHYTHM, "pr")),
+    "LBBB": Definition(("complete LBBB",), _BEFORE_QRS),
+    "RBBB": Definition(("complete RBBB",), (*_BEFORE_QRS, "pr")),
+    "1AVB": Definition(("first-degree AV block",), (*_BEFORE_QRS, "qrs", "qt", *_VOLTAGES)),
+    "AMI": Definition(("old anterior infarction",), _BEFORE_QRS),
+    "AMI_acute": Definition(("acute anterior infarction", "ST elevation"), _BEFORE_QRS),
+    "IMI": Definition(("old inferior infarction",), _BEFORE_QRS),
+    "IMI_acute": Definition(("acute inferior infarction", "ST elevation"), _BEFORE_QRS),
+    "LVH": Definition(_LVH, (*_BEFORE_QRS, "pr")),
+    "LQT": Definition(("long QT",), (*_BEFORE_QRS, "pr", "qrs", *_VOLTAGES)),
+    "WPW": Definition(("pre-excitation",), _BEFORE_QRS),
+    "LAFB": Definition(("left anterior fascicular block",), (*_BEFORE_QRS, "pr")),
+    "AF": Definition(("atrial fibrillation",), ("qrs", *_VOLTAGES)),
+}
+
+
+def definition(label: str) -> Definition:
+    """What defines a label.
+
+    Raises
+    ------
+    EcgkitError
+        For a label that no rule defines.
+    """
+    if label not in DEFINITIONS:
+        raise EcgkitError(f"no rule defines {label!r}; rules define {', '.join(DEFINITIONS)}")
+    return DEFINITIONS[label]
+
+
+def excludes_broad_qrs(rule: str) -> bool:
+    """Whether a rule only asks that QRS be narrow: a condition for using it, not a sign of the disease.
+
+    Raises
+    ------
+    EcgkitError
+        For a rule that does not exist.
+    """
+    rules = load_rules()
+    rows = rules[rules["rule"] == rule]
+    if rows.empty:
+        raise EcgkitError(f"no rule {rule!r}; there are {', '.join(rules['rule'].unique())}")
+    of_qrs = rows.loc[rows["measurement"] == "qrs", "comparison"]
+    return bool(len(of_qrs)) and bool((of_qrs == "<").all())
+
+
+_SHARES = ("sensitivity", "specificity", "ppv")
+
+
+def agreement_table(met: Any, truth: Any, names: Sequence[str], patients: Any, *, n_boot: int = 1000,
+                    seed: int = 0) -> pd.DataFrame:
+    """Compare the verdicts of some rules with labels, rule by rule.
+
+    Parameters
+    ----------
+    met : array_like, shape (n, n_rules)
+        1 met, 0 not met, nan not measurable. An ECG that a rule cannot judge is left out of that rule's shares.
+    truth : array_like of 0 and 1, shape (n, n_rules)
+        Whether the ECG has what the rule stands for.
+    names : sequence of str
+        The rules.
+    patients : array_like, shape (n,)
+        Whose ECG each row is; intervals are over patients.
+    n_boot, seed : int
+        Number of resamples and their seed.
+
+    Returns
+    -------
+    DataFrame, indexed by rule
+        `n` (ECGs judged), `positives` (those of them that have the label), `not_measurable` (the other ECGs);
+        `sensitivity`, `specificity`, `ppv` (share of the ECGs that meet the rule which have the label), each with the
+        ends `_low` and `_high` of its 95 % interval, and nan where no ECG determines it.
+
+    Raises
+    ------
+    EcgkitError
+        Where the arrays do not fit together, or hold other values.
+    """
+    verdict, positive = _checked(met, truth, names)
+    judged, yes = np.isfinite(verdict), verdict == 1
+    groups = np.stack([yes & positive, judged & positive, ~yes & judged & ~positive, judged & ~positive, yes], axis=2)
+    n, n_rules, n_groups = groups.shape
+    flat = groups.reshape(n, n_rules * n_groups).astype(np.float64)
+    drawn = np.concatenate([(weights.T @ flat).reshape(-1, n_rules, n_groups)
+                            for weights in resample_patients(patients, n_boot=n_boot, seed=seed, n=n)])
+    once, samples = _shares(flat.sum(axis=0).reshape(n_rules, n_groups)), _shares(drawn)
+    columns: dict[str, Any] = {"n": judged.sum(axis=0), "positives": (judged & positive).sum(axis=0),
+                               "not_measurable": (~judged).sum(axis=0)}
+    for k, name in enumerate(_SHARES):
+        low, high = Bootstrap(once[:, k], samples[..., k]).interval()
+        columns |= {name: once[:, k], f"{name}_low": low, f"{name}_high": high}
+    return pd.DataFrame(columns, index=pd.Index(names, name="rule"))
+
+
+def printed_agreement(table: pd.DataFrame) -> pd.DataFrame:
+    """Round an `agreement_table` for print: shares in percent with their intervals, a dash where there is none."""
+    words = {"sensitivity": "sensitivity %", "specificity": "specificity %", "ppv": "predictive value %"}
+    counts = {"positives": "ECGs with label", "n": "of", "not_measurable": "not measurable"}
+    columns = {text: table[name].map("{:,}".format) for name, text in counts.items()}
+    for name, text in words.items():
+        value, low, high = ((100 * table[f"{name}{end}"]).map("{:.1f}".format) for end in ("", "_low", "_high"))
+        columns[text] = (value + " (" + low + "–" + high + ")").where(table[name].notna(), "–")
+    return pd.DataFrame(columns)
+
+
+def _shares(counts: Array) -> Array:
+    """`_SHARES` from counts `(..., 5)`: right, labelled; rightly not met, not labelled; met."""
+    right, labelled, rejected, others, met = np.moveaxis(counts, -1, 0)
+    return np.stack([ratio(right, labelled, labelled > 0), ratio(rejected, others, others > 0),
+                     ratio(right, met, met > 0)], axis=-1)
+
+
+def _checked(met: Any, truth: Any, names: Sequence[str]) -> tuple[Array, NDArray[np.bool_]]:
+    verdict, label = np.asarray(met, dtype=np.float64), np.asarray(truth)
+    if verdict.ndim != 2 or verdict.shape != label.shape or verdict.shape[1] != len(names) or not len(verdict):
+        raise EcgkitError(f"met has shape {verdict.shape} and truth {label.shape} for {len(names)} rules; both must be "
+                          "(n, n_rules), n >= 1")
+    for values, what, allowed in ((verdict, "met", "1, 0 or nan"), (label, "truth", "0 or 1")):
+        wrong = ~((values == 0) | (values == 1) | (np.isnan(verdict) if what == "met" else False))
+        if wrong.any():
+            row, column = np.argwhere(wrong)[0]
+            raise EcgkitError(f"{what} of rule {names[column]} is {values[row, column]} in row {row}; it must be "
+                              f"{allowed}")
+    return verdict, label.astype(bool)

@@ -27,7 +27,7 @@ from ecgkit.explain.style.training import LEAST_VARIETY, StyleSettings
 from ecgkit.models import load_classifier
 from ecgkit.models.windowed import Classifier
 from ecgkit.physiology import delineate, load_rules, median_beats
-from ecgkit.physiology.defining import DEFINITIONS
+from ecgkit.physiology.verdicts import DEFINITIONS
 from ecgkit.study.counterfactuals import classifiers_in
 
 #: Kinds of coordinates of a label, the nearest to cardiology first.

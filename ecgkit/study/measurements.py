@@ -21,8 +21,7 @@ from ecgkit.leads import N_LEADS
 from ecgkit.models.delineator import Delineator
 from ecgkit.models.weights import load_delineator
 from ecgkit.physiology import delineate, judge, measure
-from ecgkit.physiology.agreement import agreement_table
-from ecgkit.physiology.verdicts import RULE_EDITS, beside_labels, rule_labels
+from ecgkit.physiology.verdicts import RULE_EDITS, agreement_table, beside_labels, rule_labels
 from ecgkit.physiology.wave_scores import MARKS, WAVES, delineation_summary, delineation_table, match
 from ecgkit.progress import track
 from ecgkit.simulator import ALL_NAMES, EDIT_NAMES, Cohort
@@ -235,7 +234,7 @@ class Judged:
     patients: NDArray[np.generic]
 
     def table(self, n_boot: int) -> pd.DataFrame:
-        """`ecgkit.physiology.agreement.agreement_table` of these ECGs."""
+        """`ecgkit.physiology.verdicts.agreement_table` of these ECGs."""
         return agreement_table(self.met, self.truth, self.names, self.patients, n_boot=n_boot)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from ecgkit.errors import EcgkitError
 from ecgkit.evaluation import resample_patients
-from ecgkit.physiology.agreement import agreement_table, printed_agreement
+from ecgkit.physiology.verdicts import agreement_table, printed_agreement
 
 NAN = np.nan
 

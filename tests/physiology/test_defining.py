@@ -7,8 +7,7 @@ import pytest
 
 from ecgkit.errors import EcgkitError
 from ecgkit.physiology import COLUMNS, judge, load_rules, measure
-from ecgkit.physiology.defining import DEFINITIONS, definition, excludes_broad_qrs
-from ecgkit.physiology.verdicts import verdict_matrix
+from ecgkit.physiology.verdicts import DEFINITIONS, definition, excludes_broad_qrs, verdict_matrix
 from ecgkit.simulator import EDIT_NAMES, Cohort
 
 #: What two halves of an ECG differ by at most in 19 of 20, rounded up.

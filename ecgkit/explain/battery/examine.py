@@ -31,7 +31,7 @@ from ecgkit.explain.results import AWAY, THERE, Explainer, classify, probability
 from ecgkit.models.weights import pretrained
 from ecgkit.models.windowed import Classifier, Embedder
 from ecgkit.physiology import Measurements, measure, repeatability
-from ecgkit.physiology.defining import DEFINITIONS
+from ecgkit.physiology.verdicts import DEFINITIONS
 from ecgkit.progress import track
 
 

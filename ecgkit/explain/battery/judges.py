@@ -18,9 +18,9 @@ from ecgkit.evaluation.checks import Array, ratio
 from ecgkit.explain.results import Counterfactuals, classify, kept_labels, probability
 from ecgkit.leads import from_independent, independent
 from ecgkit.physiology import Measurements, judge
-from ecgkit.physiology.defining import definition, excludes_broad_qrs
 from ecgkit.physiology.repeat import ANGLES
 from ecgkit.physiology.rules import HAIR, STEPS, VERDICTS
+from ecgkit.physiology.verdicts import definition, excludes_broad_qrs
 
 Signals = NDArray[np.float32]
 #: What becomes of a request.
@@ -152,7 +152,7 @@ def rule_oracle(before: Measurements, after: Measurements, label: str, age: Arra
     Several rules are for a narrow QRS only. They are judged with the QRS duration of the ECG before, so that no edit
     gets rid of Q or ST by widening QRS.
 
-    `label` is a key of `ecgkit.physiology.defining.DEFINITIONS`, or an `EcgkitError` is raised; age and sex are as
+    `label` is a key of `ecgkit.physiology.verdicts.DEFINITIONS`, or an `EcgkitError` is raised; age and sex are as
     `ecgkit.physiology.judge` takes them.
     """
     rules = definition(label).rules

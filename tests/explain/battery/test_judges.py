@@ -34,7 +34,7 @@ from ecgkit.explain.battery.judges import (
 from ecgkit.explain.results import Counterfactuals, judged
 from ecgkit.leads import limb_residual
 from ecgkit.physiology import COLUMNS, Measurements, measure
-from ecgkit.physiology.defining import DEFINITIONS
+from ecgkit.physiology.verdicts import DEFINITIONS
 from ecgkit.simulator import EDIT_NAMES, Cohort
 
 
