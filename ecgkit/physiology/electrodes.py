@@ -18,7 +18,7 @@ from ecgkit.leads import BACKWARDS, INDEPENDENT, LEADS, TWELVE_FROM_INDEPENDENT,
 from ecgkit.physiology.median_beat import LEAST_BEATS, MedianBeats
 
 #: Exchanges that are looked for, in words, and the log odds from which on each is told. Chosen in four-fold
-#: cross-validation on folds 1 to 8 of PTB-XL's sample, for 0.9 % false warnings of all together: of each as many as pay
+#: cross-validation on folds 1 to 8 of PTB-XL's sample, for 0.8 % false warnings of all together: of each as many as pay
 #: off in what is found. V5 and V6, or the left arm and the left leg, are hard to tell apart in any ECG.
 SWAPS: dict[str, tuple[str, float]] = {
     "RA-LA": ("arm electrodes reversed", 2.8),
