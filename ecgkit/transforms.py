@@ -23,11 +23,14 @@ def random_crop(x: Tensor, crop_len: int, generator: torch.Generator | None = No
 
     A signal that is shorter than the crop raises `EcgkitError`: it is never padded.
     """
-    batch, n_leads, sig_len = x.shape
-    _check(sig_len, crop_len)
-    start = torch.randint(0, sig_len - crop_len + 1, (batch, 1, 1), generator=generator)
-    places = (start + torch.arange(crop_len)).expand(batch, n_leads, crop_len).to(x.device)
-    return x.gather(-1, places)
+    _check(x.shape[-1], crop_len)
+    return crop_at(x, torch.randint(0, x.shape[-1] - crop_len + 1, (len(x),), generator=generator), crop_len)
+
+
+def crop_at(x: Tensor, start: Tensor, crop_len: int) -> Tensor:
+    """Cut the window of `crop_len` samples out of each ECG that begins at its own `start`, `(batch,)`."""
+    places = (start[:, None, None] + torch.arange(crop_len)).expand(*x.shape[:2], crop_len)
+    return x.gather(-1, places.to(x.device))
 
 
 def every_crop(x: Tensor, crop_len: int) -> Tensor:

@@ -7,7 +7,8 @@ import warnings
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ from ecgkit.explain.attribution.players import (
     player_mask,
     segments,
 )
-from ecgkit.explain.results import classify
+from ecgkit.explain.results import classify, held
 from ecgkit.leads import N_LEADS
 from ecgkit.physiology import delineate, median_beats
 from ecgkit.progress import track
@@ -45,36 +46,52 @@ LEAST_COALITIONS = 100
 
 @dataclass(frozen=True)
 class _Ask:
-    """What is to be explained: a logit of a frozen model, for ECGs on the CPU.
-
-    Where waves are needed, `parts` are the ECGs' segments, and `replaced` the ECGs with the waves of a normal beat.
-    """
+    """What is to be explained: a logit of a frozen model, for ECGs on the CPU."""
 
     model: nn.Module
     target: int
     x: NDArray[np.float32]
-    background: NDArray[np.float32] | None
+    background: NDArray[np.float32]
     batch_size: int
-    parts: NDArray[np.int8] | None = None
-    replaced: NDArray[np.float32] | None = None
+    given_waves: Waves | None
+    fs: float | None
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+    @cached_property
+    def waves(self) -> Waves:
+        fs = getattr(self.model, "fs", None) if self.fs is None else self.fs
+        if self.given_waves is None and fs is None:
+            raise EcgkitError("this method needs the waves: give waves (ecgkit.physiology.delineate), or fs in Hz")
+        waves = self.given_waves or delineate(self.x, float(fs or 0))
+        if len(waves.ms) != len(self.x):
+            raise EcgkitError(f"waves of {len(waves.ms)} ECGs for {len(self.x)}; give those of the same ECGs")
+        return waves
+
+    @cached_property
+    def parts(self) -> NDArray[np.int8]:
+        """The ECGs' segments."""
+        return segments(self.waves, self.x.shape[2])
+
+    @cached_property
+    def replaced(self) -> NDArray[np.float32]:
+        """The ECGs with the waves of a normal beat."""
+        beat = normal_template(median_beats(self.background, delineate(self.background, self.waves.fs)))
+        return np.where(self.parts[:, None] == REST, self.x, normal_beats(self.x, self.waves, beat))
 
     def tensor(self, values: NDArray[np.float32]) -> Tensor:
-        return torch.from_numpy(np.array(values, dtype=np.float32)).to(_device(self.model)).requires_grad_()
+        return torch.from_numpy(np.array(values, dtype=np.float32)).to(self.device).requires_grad_()
 
     def logits(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
         return classify(self.model, x, self.batch_size)[:, self.target]
 
+    def captum(self, method: str, rows: slice, **options: Any) -> Tensor:
+        """Maps of some ECGs by a method of captum."""
+        from captum import attr  # takes a second
 
-def _saliency(ask: _Ask, rows: slice) -> Tensor:
-    from captum.attr import Saliency
-
-    return Saliency(ask.model).attribute(ask.tensor(ask.x[rows]), target=ask.target, abs=False)
-
-
-def _gradient_x_input(ask: _Ask, rows: slice) -> Tensor:
-    from captum.attr import InputXGradient
-
-    return InputXGradient(ask.model).attribute(ask.tensor(ask.x[rows]), target=ask.target)
+        return getattr(attr, method)(self.model).attribute(self.tensor(self.x[rows]), target=self.target, **options)
 
 
 def _smoothgrad(ask: _Ask, rows: slice, *, n_samples: int = 25, stdev: float = 0.05) -> Tensor:
@@ -86,27 +103,21 @@ def _smoothgrad(ask: _Ask, rows: slice, *, n_samples: int = 25, stdev: float = 0
 
 
 def _integrated_gradients(ask: _Ask, rows: slice, *, n_steps: int = 50) -> Tensor:
-    from captum.attr import IntegratedGradients
-
-    return IntegratedGradients(ask.model).attribute(
-        ask.tensor(ask.x[rows]), ask.tensor(_baseline(ask)), target=ask.target, n_steps=n_steps,
-        internal_batch_size=ask.batch_size)
+    return ask.captum("IntegratedGradients", rows, baselines=ask.tensor(_baseline(ask)), n_steps=n_steps,
+                      internal_batch_size=ask.batch_size)
 
 
 def _baseline(ask: _Ask) -> NDArray[np.float32]:
     """Where the path of integrated gradients begins, `(1, 12, sig_len)`."""
-    zeros = np.zeros_like(ask.x[:1])
-    return zeros if ask.background is None else zeros + ask.background.mean(axis=0)
+    return ask.background.mean(axis=0, keepdims=True)
 
 
 def _expected_gradients(ask: _Ask, rows: slice, *, n_samples: int = 64) -> Tensor:
-    from captum.attr import GradientShap
-
-    method, x, background = GradientShap(ask.model), ask.tensor(ask.x[rows]), ask.tensor(_given(ask.background))
-    total = torch.zeros_like(x)
+    background = ask.tensor(ask.background)
+    total = torch.zeros(ask.x[rows].shape, device=ask.device)
     for start in range(0, n_samples, ask.batch_size):
         n = min(ask.batch_size, n_samples - start)
-        total += n * method.attribute(x, background, n_samples=n, target=ask.target).detach()
+        total += n * ask.captum("GradientShap", rows, baselines=background, n_samples=n).detach()
     return total / n_samples
 
 
@@ -118,7 +129,7 @@ def _grad_cam(ask: _Ask, rows: slice) -> Tensor:
 def _guided_grad_cam(ask: _Ask, rows: slice) -> Tensor:
     cam = class_activation(ask.model, ask.tensor(ask.x[rows]), ask.target, rectify=True)
     with GuidedBackprop():
-        return _saliency(ask, rows) * cam
+        return ask.captum("Saliency", rows, abs=False) * cam
 
 
 def _kernel_shap(ask: _Ask, rows: slice, *, n_samples: int = 512) -> Tensor:
@@ -127,7 +138,7 @@ def _kernel_shap(ask: _Ask, rows: slice, *, n_samples: int = 512) -> Tensor:
     if n_samples < LEAST_COALITIONS:
         raise EcgkitError(f"kernel-shap: n_samples={n_samples}; give {LEAST_COALITIONS} at least, or its regression on "
                           f"{N_PLAYERS} players is not determined")
-    x, other, mask = ask.x[rows], _given(ask.replaced)[rows], player_mask(_given(ask.parts)[rows])[0]
+    x, other, mask = ask.x[rows], ask.replaced[rows], player_mask(ask.parts[rows])[0]
     players = np.unique(mask[mask < N_PLAYERS])  # a heart without P waves has fewer
     if not len(players):
         return torch.zeros(x.shape)
@@ -135,8 +146,10 @@ def _kernel_shap(ask: _Ask, rows: slice, *, n_samples: int = 512) -> Tensor:
     column[players] = np.arange(len(players))
 
     def value(coalitions: NDArray[Any]) -> NDArray[np.float64]:
-        parts = np.array_split(coalitions, -(-len(coalitions) // ask.batch_size))
-        return np.concatenate([ask.logits(np.where(_with_rest(some)[:, column[mask]], x, other)) for some in parts])
+        # The last column is the rest of the ECG, which is always there.
+        there = np.pad(coalitions > 0.5, ((0, 0), (0, 1)), constant_values=True)
+        parts = np.array_split(there, -(-len(there) // ask.batch_size))
+        return np.concatenate([ask.logits(np.where(some[:, column[mask]], x, other)) for some in parts])
 
     explainer = KernelExplainer(value, np.zeros((1, len(players))))
     values = np.zeros(N_PLAYERS + 1)
@@ -146,36 +159,31 @@ def _kernel_shap(ask: _Ask, rows: slice, *, n_samples: int = 512) -> Tensor:
     return torch.from_numpy((values / size)[mask])[None]
 
 
-def _with_rest(coalitions: NDArray[Any]) -> NDArray[np.bool_]:
-    """Coalitions with a last column for the rest of the ECG, which is always there."""
-    return np.pad(coalitions > 0.5, ((0, 0), (0, 1)), constant_values=True)
-
-
 @dataclass(frozen=True)
 class _Arm:
-    """A method: what it is, how it maps some ECGs, what it cannot do without, whether one ECG fills a batch."""
+    """A method: what it is, how it maps some ECGs, whether it needs a background, whether one ECG fills a batch."""
 
     says: str
     run: Callable[..., Tensor]
-    needs: tuple[str, ...] = ()
+    background: bool = False
     one_by_one: bool = False
 
 
 _ARMS = {
-    "saliency": _Arm("gradient of the logit, signed", _saliency),
-    "gradient-x-input": _Arm("gradient times signal", _gradient_x_input),
+    "saliency": _Arm("gradient of the logit, signed", lambda ask, rows: ask.captum("Saliency", rows, abs=False)),
+    "gradient-x-input": _Arm("gradient times signal", lambda ask, rows: ask.captum("InputXGradient", rows)),
     "smoothgrad": _Arm("mean gradient over n_samples (25) copies with noise of stdev (0.05 mV)", _smoothgrad,
                        one_by_one=True),
     "integrated-gradients": _Arm("gradients along n_steps (50) from the mean of the background, or from zeros, times "
                                  "the way", _integrated_gradients, one_by_one=True),
     "expected-gradients": _Arm("gradients at n_samples (64) random points between the ECG and the background's, "
-                               "times the way (captum's GradientShap)", _expected_gradients, ("background",),
+                               "times the way (captum's GradientShap)", _expected_gradients, background=True,
                                one_by_one=True),
     "grad-cam": _Arm("last convolution's features weighted by their mean gradients, the same in all leads", _grad_cam),
     "guided-grad-cam": _Arm("guided backpropagation times the positive Grad-CAM", _guided_grad_cam),
     "kernel-shap": _Arm("Shapley values of 12 leads by P, QRS, ST and T from n_samples (512) coalitions, spread over "
                         "their samples; an absent one is that of the background's normal beat", _kernel_shap,
-                        ("background", "waves"), one_by_one=True),
+                        background=True, one_by_one=True),
 }
 #: Methods of `attribute`, and what each is.
 METHODS: dict[str, str] = {name: arm.says for name, arm in _ARMS.items()}
@@ -230,35 +238,33 @@ def attribute(model: nn.Module, x: NDArray[np.float32], target: str | int, *, me
         convolutions over time where Grad-CAM needs one.
     """
     arm = _arm(method, options)
-    ask = _ask(model, x, target, arm, background, waves, label_names, fs, batch_size)
+    ask = _ask(model, x, target, arm, background=background, waves=waves, label_names=label_names, fs=fs,
+               batch_size=batch_size)
     step = 1 if arm.one_by_one else batch_size
     maps = np.empty(x.shape, dtype=np.float32)
-    with _still(model):
+    with held(model):
         for start in track(range(0, len(x), step), method, unit="ECG" if step == 1 else "batch"):
             rows = slice(start, start + step)
-            with _drawing(seed, x[rows], model):
+            with _drawing(seed, x[rows], ask.device):
                 maps[rows] = arm.run(ask, rows, **options).detach().cpu().numpy()
     return maps
 
 
 def completeness_error(model: nn.Module, x: NDArray[np.float32], maps: NDArray[np.float32], target: str | int, *,
-                       method: str, background: NDArray[np.float32] | None = None, waves: Waves | None = None,
-                       label_names: Sequence[str] | None = None, fs: float | None = None,
-                       batch_size: int = 32) -> NDArray[np.float64]:
+                       method: str, **given: Any) -> NDArray[np.float64]:
     """How far a map's sum is from what it promises to add up to, as a share of that, `(n,)`.
 
     ``|sum(map) - (f(x) - f0)| / |f(x) - f0|`` with the logit f, and f0 that of the method's reference: for integrated
     gradients of the background's mean (or of zeros), for expected gradients the mean over the background, for Kernel
     SHAP of the ECG with the waves of a normal beat (`ecgkit.explain.attribution.players.normal_beats`). nan for methods
-    that promise nothing, and where the logit is that of the reference. `maps` are those of `attribute`, with the same
-    other arguments.
+    that promise nothing, and where the logit is that of the reference. `maps` are those of `attribute`, and `given` its
+    `background`, `waves`, `label_names`, `fs` and `batch_size`.
     """
-    ask = _ask(model, x, target, _arm(method, {}), background, waves, label_names, fs, batch_size)
-    with _still(model):
-        before = _reference(ask, method)
-        if before is None:
-            return np.full(len(x), np.nan)
-        promised = ask.logits(x) - before
+    ask = _ask(model, x, target, _arm(method, {}), **given)
+    before = _reference(ask, method)
+    if before is None:
+        return np.full(len(x), np.nan)
+    promised = ask.logits(x) - before
     error = np.abs(maps.sum(axis=(1, 2), dtype=np.float64) - promised)
     return np.divide(error, np.abs(promised), out=np.full(len(x), np.nan), where=promised != 0)
 
@@ -268,9 +274,9 @@ def _reference(ask: _Ask, method: str) -> NDArray[np.float64] | None:
     if method == "integrated-gradients":
         return ask.logits(_baseline(ask))
     if method == "expected-gradients":
-        return ask.logits(_given(ask.background)).mean(keepdims=True)
+        return ask.logits(ask.background).mean(keepdims=True)
     if method == "kernel-shap":
-        return ask.logits(_given(ask.replaced))
+        return ask.logits(ask.replaced)
     return None
 
 
@@ -284,34 +290,19 @@ def _arm(method: str, options: dict[str, float]) -> _Arm:
     return _ARMS[method]
 
 
-def _ask(model: nn.Module, x: NDArray[np.float32], target: str | int, arm: _Arm,
-         background: NDArray[np.float32] | None, waves: Waves | None, label_names: Sequence[str] | None,
-         fs: float | None, batch_size: int) -> _Ask:
+def _ask(model: nn.Module, x: NDArray[np.float32], target: str | int, arm: _Arm, *,
+         background: NDArray[np.float32] | None = None, waves: Waves | None = None,
+         label_names: Sequence[str] | None = None, fs: float | None = None, batch_size: int = 32) -> _Ask:
     if x.ndim != 3 or x.shape[1] != N_LEADS or not len(x):
         raise EcgkitError(f"ECGs of shape {x.shape}; expected (n, {N_LEADS}, sig_len)")
-    if background is None and "background" in arm.needs:
+    if background is None and arm.background:
         raise EcgkitError("this method needs a background: give real normal ECGs (m, 12, sig_len)")
-    if background is not None and (not len(background) or background.shape[1:] != x.shape[1:]):
+    if background is None:
+        background = np.zeros_like(x[:1])
+    if not len(background) or background.shape[1:] != x.shape[1:]:
         raise EcgkitError(f"a background of shape {background.shape} for ECGs of shape {x.shape}; leads and length "
                           "must be the same")
-    ask = _Ask(model, _place(model, x, target, label_names), x, background, batch_size)
-    if "waves" not in arm.needs:
-        return ask
-    if waves is None:
-        waves = delineate(x, _rate(model, fs))
-    if len(waves.ms) != len(x):
-        raise EcgkitError(f"waves of {len(waves.ms)} ECGs for {len(x)}; give those of the same ECGs")
-    normal = _given(background)
-    beat = normal_template(median_beats(normal, delineate(normal, waves.fs)))
-    parts = segments(waves, x.shape[2])
-    return replace(ask, parts=parts, replaced=np.where(parts[:, None] == REST, x, normal_beats(x, waves, beat)))
-
-
-def _rate(model: nn.Module, fs: float | None) -> float:
-    rate = getattr(model, "fs", None) if fs is None else fs
-    if rate is None:
-        raise EcgkitError("this method needs the waves: give waves (ecgkit.physiology.delineate), or fs in Hz")
-    return float(rate)
+    return _Ask(model, _place(model, x, target, label_names), x, background, batch_size, waves, fs)
 
 
 def _place(model: nn.Module, x: NDArray[np.float32], target: str | int, label_names: Sequence[str] | None) -> int:
@@ -321,46 +312,20 @@ def _place(model: nn.Module, x: NDArray[np.float32], target: str | int, label_na
             known = ", ".join(names) or "no label_names: give them"
             raise EcgkitError(f"no label {target!r}; the classifier has {known}")
         return names.index(target)
-    with _still(model):
-        n_labels = classify(model, x[:1]).shape[1]
+    n_labels = classify(model, x[:1]).shape[1]
     if not 0 <= target < n_labels:
         raise EcgkitError(f"no logit {target}; the classifier has {n_labels}, counted from 0")
     return int(target)
 
 
-def _given(values: NDArray[Any] | None) -> NDArray[Any]:
-    assert values is not None, "checked by _ask"
-    return values
-
-
-def _device(model: nn.Module) -> torch.device:
-    return next(model.parameters()).device
-
-
 @contextmanager
-def _still(model: nn.Module) -> Iterator[None]:
-    """Hold a model in eval mode and its weights without gradients; each module and weight gets its own back."""
-    modes = [(module, module.training) for module in model.modules()]
-    wanted = [(weight, weight.requires_grad) for weight in model.parameters()]
-    model.eval().requires_grad_(False)
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
-        for weight, gradient in wanted:
-            weight.requires_grad_(gradient)
-
-
-@contextmanager
-def _drawing(seed: int, x: NDArray[np.float32], model: nn.Module) -> Iterator[None]:
+def _drawing(seed: int, x: NDArray[np.float32], device: torch.device) -> Iterator[None]:
     """Draw by the seed and the ECG, and give the caller's random states back.
 
     captum and shap take no generator: they draw from torch's and NumPy's own.
     """
     words = np.random.SeedSequence([seed, zlib.crc32(np.ascontiguousarray(x).tobytes())]).generate_state(2)
     before = np.random.get_state()  # noqa: NPY002
-    device = _device(model)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(int(words[0]))
         np.random.seed(words[1])  # noqa: NPY002

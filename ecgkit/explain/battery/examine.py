@@ -152,15 +152,8 @@ def questions(bench: Bench, n_each: int, *, seed: int = 0) -> pd.DataFrame:
 class Answers:
     """An explainer's answers to all questions.
 
-    Parameters
-    ----------
-    signals : ndarray of float32, shape (n_questions, 12, sig_len)
-        Counterfactuals in mV.
-    probabilities : ndarray, shape (n_questions, n_labels)
-    outcome : ndarray of str, shape (n_questions,)
-        One of `ecgkit.explain.battery.judges.OUTCOMES`.
-    ms : ndarray, shape (n_questions,)
-        Milliseconds that each took, the mean of its group.
+    Counterfactuals `(n_questions, 12, sig_len)` in mV with their probabilities `(n_questions, n_labels)`, what became
+    of each question (one of `ecgkit.explain.battery.judges.OUTCOMES`), and the `ms` it took, the mean of its group.
     """
 
     signals: NDArray[np.float32]
@@ -205,10 +198,8 @@ def examine(answers: Answers, bench: Bench, asked: pd.DataFrame) -> pd.DataFrame
         `identity` (cosine), `Einthoven` (µV), `ms`. With truth, for diseases taken away: `IoU`, `distance` (relative
         to the true difference), `correlation` with it.
     """
-    parts = []
-    for part, label, wanted in track(list(_groups(asked)), "examining", unit="group"):
-        parts.append(_examined(answers, bench, asked.iloc[part], part, label, wanted))
-    return pd.concat(parts).sort_index()
+    return pd.concat([_examined(answers, bench, asked, *group) for group in track(
+        list(_groups(asked)), "examining", unit="group")]).sort_index()
 
 
 def _groups(asked: pd.DataFrame) -> Iterator[tuple[NDArray[np.intp], str, float]]:
@@ -218,7 +209,7 @@ def _groups(asked: pd.DataFrame) -> Iterator[tuple[NDArray[np.intp], str, float]
 
 def _examined(answers: Answers, bench: Bench, asked: pd.DataFrame, part: NDArray[np.intp], label: str,
               wanted: float) -> pd.DataFrame:
-    rows, up, k = asked["row"].to_numpy(), wanted > 0.5, bench.place(label)
+    rows, up, k = asked["row"].to_numpy()[part], wanted > 0.5, bench.place(label)
     before, after, fs = bench.data.batch(rows), answers.signals[part], bench.data.fs
     valid = answers.outcome[part] == "valid"
     new, old = measure(after, fs), bench.measured_of(rows)
@@ -240,14 +231,14 @@ def _examined(answers: Answers, bench: Bench, asked: pd.DataFrame, part: NDArray
         truth, mask = bench.truth.without(rows, label), bench.truth.mask(rows, label)
         has = mask.max(axis=(1, 2)) > 0
         distance = distance_to_truth(before, after, truth)
-        table |= {"IoU": np.where(has, edit_iou(before, after, mask), np.nan),
-                  "distance": np.where(has, distance["relative"], np.nan),
-                  "correlation": np.where(has, distance["correlation"], np.nan)}
+        table |= {name: np.where(has, values, np.nan) for name, values in (
+            ("IoU", edit_iou(before, after, mask)), ("distance", distance["relative"]),
+            ("correlation", distance["correlation"]))}
     told = pd.DataFrame({name: np.where(valid, values, np.nan) for name, values in table.items()}, index=part)
+    outcome = answers.outcome[part]
     first = pd.DataFrame({"row": rows, "patient_id": bench.data.records["patient_id"].to_numpy()[rows], "label": label,
-                          "wanted": wanted, "reached": (answers.outcome[part] != "failed").astype(float),
-                          "valid": valid.astype(float),
-                          "abstained": (answers.outcome[part] == "abstained").astype(float),
+                          "wanted": wanted, "reached": (outcome != "failed").astype(float),
+                          "valid": valid.astype(float), "abstained": (outcome == "abstained").astype(float),
                           "ms": answers.ms[part]}, index=part)
     return pd.concat([first, told], axis=1)
 

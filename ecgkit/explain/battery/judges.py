@@ -36,19 +36,9 @@ def outcomes(found: Counterfactuals) -> NDArray[np.str_]:
 
 
 def validity_table(outcome: Any, target: Any) -> pd.DataFrame:
-    """Shares of the `OUTCOMES` by target.
+    """Shares of what `outcomes` gives by what was asked: a wanted probability, or a text such as ``"MI 0.05"``.
 
-    Parameters
-    ----------
-    outcome : array_like of str, shape (n,)
-        As `outcomes` gives them.
-    target : array_like, shape (n,)
-        What was asked: a wanted probability, or a text such as ``"MI 0.05"``.
-
-    Returns
-    -------
-    DataFrame, indexed by target
-        `n` requests, and the shares of them that were `valid`, `failed` and `abstained`.
+    Columns `n` (requests) and the shares of them that were `valid`, `failed` and `abstained`, indexed by target.
     """
     what = pd.Series(np.asarray(outcome), name="outcome")
     if not what.isin(OUTCOMES).all():
@@ -64,14 +54,8 @@ def validity_table(outcome: Any, target: Any) -> pd.DataFrame:
 class Follows:
     """How closely a classifier's output follows what was wanted.
 
-    Parameters
-    ----------
-    spearman : float
-        Rank correlation of wanted and obtained over all pairs.
-    per_ecg : ndarray, shape (n,)
-        The same within each ECG; nan with fewer than two different values.
-    error : ndarray, shape (n,)
-        Mean absolute difference of obtained and wanted.
+    `spearman` is the rank correlation of wanted and obtained over all pairs, `per_ecg` `(n,)` the same within each ECG
+    (nan with fewer than two different values), `error` `(n,)` the mean absolute difference.
     """
 
     spearman: float
@@ -180,21 +164,11 @@ def rule_oracle(before: Measurements, after: Measurements, label: str, age: Arra
 
 def unrelated_moves(before: Measurements, after: Measurements, label: str,
                     repeatability: Mapping[str, float]) -> pd.DataFrame:
-    """How far the measurements moved that have no part in a diagnosis, in units of their repeatability.
+    """How far the measurements moved that have no part in a diagnosis, in units of their repeatability, a column each.
 
-    Parameters
-    ----------
-    before, after, label
-        As in `rule_oracle`.
-    repeatability : mapping
-        Of each measurement, in its unit, how far two measurements of the same ECG lie apart: column `p95` of
-        `ecgkit.physiology.repeat.limits_of_agreement`.
-
-    Returns
-    -------
-    DataFrame, n rows, one column for each unrelated measurement
-        Up to 1 is within repeatability. inf where it could be measured before, and no longer: an edit that destroys a
-        wave does not leave it as it was. nan where it could not be measured before.
+    `repeatability` is how far two measurements of the same ECG lie apart: column `p95` of
+    `ecgkit.physiology.repeat.limits_of_agreement`. Up to 1 is within it; inf where it could be measured before, and no
+    longer: an edit that destroys a wave does not leave it as it was; nan where it could not be measured before.
     """
     names = list(definition(label).unrelated)
     missing = [name for name in names if not repeatability.get(name, np.nan) >= 0]
@@ -252,10 +226,8 @@ def transfer(before: Any, after: Any, thresholds: Any, up: Any, valid: Any) -> A
 
     Parameters
     ----------
-    before, after : array_like, shape (n, n_judges)
-        Each judge's score of the asked label; a label is called at or above the threshold.
-    thresholds : array_like, shape (n_judges,)
-        Each judge's threshold of that label on the same scale, chosen on other ECGs
+    before, after, thresholds : array_like, shape (n, n_judges), (n, n_judges), (n_judges,)
+        Each judge's scores of the asked label, and its threshold, from which it calls the label; chosen on other ECGs
         (`ecgkit.evaluation.best_f1_thresholds` on validation).
     up : bool or array_like of bool, shape (n,)
     valid : array_like of bool, shape (n,)
@@ -292,31 +264,25 @@ def transfer_table(followed: Array, judges: Sequence[str], valid: Any) -> pd.Dat
     return pd.concat([table, table.mean().to_frame("mean").T.rename_axis("judge")])
 
 
-
 #: Hz. 40 is a monitor's filter; beyond 15 lies little but the edges of QRS.
 CUTOFFS = (15.0, 25.0, 40.0)
 SNR_DB = 20.0
 _ORDER = 4
 
 
-def survives(classifier: nn.Module, before: Signals, after: Signals, *, place: int, up: Any, valid: Any, fs: float,
-             threshold: float = 0.5, seed: int = 0) -> pd.DataFrame:
+def survives(classifier: nn.Module, before: Signals, after: Signals, *, place: int, up: Any, valid: Any,
+             fs: float) -> pd.DataFrame:
     """Ask the explained classifier again, with ECGs before and after that went through the same disturbance.
 
-    A disturbed classifier is one more judge, with the probability `threshold`; `up` and `valid` are those of
-    `transfer`, `seed` that of the noise, and `fs` is above 80.
-
-    Returns
-    -------
-    DataFrame, n rows, one column for each disturbance
-        1 the flip survives, 0 it does not, nan not counted: the edit had not flipped the classifier, or the disturbance
-        alone does.
+    A disturbed classifier is one more judge, whose threshold is 0.5; `up` and `valid` are those of `transfer`, and `fs`
+    is above 80. Of each disturbance a column: 1 the flip survives, 0 it does not, nan not counted, as the edit had not
+    flipped the classifier, or the disturbance alone does.
     """
-    disturbances = disturb(before, fs, seed)
+    disturbances = disturb(before, fs)
     names = list(disturbances)
     first, second = (np.stack([probability(classify(classifier, disturbances[name](x)))[:, place] for name in names],
                               axis=1) for x in (before, after))
-    return pd.DataFrame(transfer(first, second, np.full(len(names), threshold), up, valid), columns=names)
+    return pd.DataFrame(transfer(first, second, np.full(len(names), 0.5), up, valid), columns=names)
 
 
 def disturb(reference: Signals, fs: float, seed: int = 0) -> dict[str, Callable[[Signals], Signals]]:

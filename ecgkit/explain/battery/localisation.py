@@ -152,11 +152,8 @@ def _known(maps: NDArray[Any], mask: Mask) -> Mask:
 def distance_to_truth(before: NDArray[Any], after: NDArray[Any], truth: NDArray[Any]) -> pd.DataFrame:
     """Compare edited ECGs with true counterfactuals.
 
-    Parameters
-    ----------
-    truth : ndarray, shape (n, 12, sig_len)
-        `Cohort.counterfactual`, mV. It has the same beats and noise, but for atrial fibrillation, without which the
-        rhythm is another: there the distances have no meaning.
+    `truth` is `Cohort.counterfactual` in mV, with the same beats and noise, but for atrial fibrillation, without which
+    the rhythm is another: there the distances have no meaning.
 
     Returns
     -------

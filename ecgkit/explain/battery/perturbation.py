@@ -57,34 +57,15 @@ class ExchangeCurve:
         return (middle * np.diff(self.share, axis=1)).sum(axis=1)
 
 
-def exchange(classifier: nn.Module, x: NDArray[np.float32], into: NDArray[np.float32], masks: Iterable[NDArray[Any]],
-             label: int, known: NDArray[np.bool_]) -> Array:
-    """Logits of a label for the hybrids ``into * m + x * (1 - m)`` of each mask m.
-
-    Parameters
-    ----------
-    classifier : Module
-        From `(batch, 12, sig_len)` to logits.
-    x, into : ndarray, shape (n, 12, sig_len)
-        The ECG at m = 0 and that at m = 1.
-    masks : iterable of ndarray, shape (n, 12, sig_len)
-        0 to 1, or bool.
-    label : int
-        Place of the label.
-    known : ndarray of bool, shape (n,)
-        ECGs to be classified; others get nan.
-
-    Returns
-    -------
-    ndarray, shape (n, n_masks)
-    """
-    start, end = x[known], into[known]
+def _exchanged(classifier: nn.Module, x: NDArray[np.float32], into: NDArray[np.float32], masks: Iterable[NDArray[Any]],
+               label: int, known: NDArray[np.bool_]) -> Array:
+    """Logits of a label for the hybrids ``into * m + x * (1 - m)`` of each mask m, `(n, n_masks)`; nan if not known."""
     columns = []
     for mask in masks:
         column = np.full(len(x), np.nan)
         if known.any():
             m = mask[known].astype(np.float32)
-            column[known] = classify(classifier, end * m + start * (1 - m))[:, label]
+            column[known] = classify(classifier, into[known] * m + x[known] * (1 - m))[:, label]
         columns.append(column)
     return np.stack(columns, axis=1)
 
@@ -107,7 +88,6 @@ def deletion(classifier: nn.Module, x: NDArray[np.float32], replacement: NDArray
         The share is that of the cells. A high `area` is good: it is 1 less the area under the normalised curve
         (f - f_last) / (f_first - f_last), which other authors print and which is to be low.
     """
-    same_shape(x=x, replacement=replacement, maps=maps, cells=cells)
     return _in_order(classifier, x, replacement, maps, cells, label, n_steps, signed)
 
 
@@ -117,7 +97,7 @@ def insertion(classifier: nn.Module, x: NDArray[np.float32], replacement: NDArra
 
     A high `area` is good, as everywhere in the literature.
     """
-    same_shape(x=x, replacement=replacement, maps=maps, cells=cells)
+    same_shape(x=x, replacement=replacement, cells=cells)
     emptied = np.where(cells >= 0, replacement, x)
     return _in_order(classifier, emptied, x, maps, cells, label, n_steps, signed)
 
@@ -143,11 +123,10 @@ def infidelity(classifier: nn.Module, x: NDArray[np.float32], replacement: NDArr
     """
     same_shape(x=x, replacement=replacement, maps=maps)
     rng, known = np.random.default_rng(seed), usable(maps)
-    boxes = (_boxes(x.shape, box, rng) for _ in range(n_draws))
     removed = (np.asarray(x, dtype=np.float64) - replacement) * np.where(known[:, None, None], maps, 0)
-    told = np.empty((len(x), n_draws))
-    after = np.empty((len(x), n_draws))
-    for draw, inside in enumerate(boxes):
+    told, after = np.empty((2, len(x), n_draws))
+    for draw in range(n_draws):
+        inside = _boxes(x.shape, box, rng)
         told[:, draw] = removed.sum(axis=(1, 2), where=inside)
         after[:, draw] = classify(classifier, np.where(inside, replacement, x))[:, label]
     drop = classify(classifier, x)[:, label, None] - after
@@ -161,16 +140,18 @@ def infidelity(classifier: nn.Module, x: NDArray[np.float32], replacement: NDArr
 
 def _in_order(classifier: nn.Module, start: NDArray[np.float32], end: NDArray[np.float32], maps: NDArray[Any],
               cells: Cells, label: int, n_steps: int, signed: bool) -> ExchangeCurve:
+    same_shape(x=start, replacement=end, maps=maps, cells=cells)
     sums = cell_sums(evidence(maps, signed), cells)
     present = np.isfinite(cell_sums(np.zeros(cells.shape), cells))
     known = usable(maps) & present.any(axis=1)
     # Half a place in: no rounding decides then whether a cell comes before a step or after it.
     turn = np.where(present, ratio(places(sums) + 0.5, present.sum(axis=1, keepdims=True), known[:, None]), np.inf)
-    outside = np.full((len(cells), 1), np.inf)
-    sample_turn = np.take_along_axis(np.concatenate([turn, outside], axis=1), cells.reshape(len(cells), -1), axis=1)
+    # Samples of no cell, whose number is -1, take the last column.
+    with_none = np.pad(turn, ((0, 0), (0, 1)), constant_values=np.inf)
+    sample_turn = np.take_along_axis(with_none, cells.reshape(len(cells), -1), axis=1)
     steps = np.arange(n_steps + 1) / n_steps
     masks = ((sample_turn < step).reshape(cells.shape) for step in steps)
-    logits = exchange(classifier, start, end, masks, label, known)
+    logits = _exchanged(classifier, start, end, masks, label, known)
     done = (turn[:, :, None] < steps).sum(axis=1)
     return ExchangeCurve(ratio(done, present.sum(axis=1, keepdims=True), known[:, None]), logits)
 
@@ -213,5 +194,5 @@ def quac(classifier: nn.Module, x: NDArray[np.float32], counterfactual: NDArray[
             shares.append(mask.mean(axis=(1, 2)))
             yield mask
 
-    logits = exchange(classifier, x, counterfactual, masks(), label, known)
+    logits = _exchanged(classifier, x, counterfactual, masks(), label, known)
     return ExchangeCurve(np.where(known[:, None], np.stack(shares, axis=1), np.nan), logits)

@@ -22,6 +22,7 @@ from ecgkit.errors import EcgkitError
 from ecgkit.evaluation import auroc
 from ecgkit.evaluation.checks import Array, ratio
 from ecgkit.leads import N_LEADS, limb_residual
+from ecgkit.transforms import crop_at
 
 Signals = NDArray[np.float32]
 #: A sample has changed if it moved by more than this, mV.
@@ -55,12 +56,8 @@ def neighbour_distance(points: NDArray[Any], among: NDArray[Any], k: int = 5) ->
 def embedding_distances(real: NDArray[Any], fake: NDArray[Any], patients: Any, *, seed: int = 0) -> pd.DataFrame:
     """Distances of made ECGs from real ones, beside those of other real ones.
 
-    Parameters
-    ----------
-    real, fake : ndarray, shape (n_real, n_features), (n_fake, n_features)
-        Embeddings, for example by ``ecgkit.pretrained().embed``; the real ECGs as `fresh_discriminator` asks for them.
-    patients : array_like, shape (n_real,)
-        Of the real ECGs, which are cut into two halves by patient.
+    `real` and `fake` are embeddings `(n, n_features)`, for example by ``ecgkit.pretrained().embed``, of ECGs as
+    `fresh_discriminator` asks for them. The real ones are cut into two halves by their `patients`.
 
     Returns
     -------
@@ -73,11 +70,12 @@ def embedding_distances(real: NDArray[Any], fake: NDArray[Any], patients: Any, *
     in_first = generator.permutation(len(names))[whose] < len(names) / 2
     first, second = real[in_first], real[~in_first]
     n = min(len(second), len(fake))
-    rows = {name: points[generator.permutation(len(points))[:n]] for name, points in {"made": fake,
-                                                                                     "real": second}.items()}
-    return pd.DataFrame({name: {"n": float(n), "frechet": frechet(points, first),
-                                "neighbours": neighbour_distance(points, first).mean()}
-                         for name, points in rows.items()}).T
+    rows = {}
+    for name, points in (("made", fake), ("real", second)):
+        some = points[generator.permutation(len(points))[:n]]
+        rows[name] = {"n": float(n), "frechet": frechet(some, first),
+                      "neighbours": neighbour_distance(some, first).mean()}
+    return pd.DataFrame(rows).T
 
 
 def einthoven_residual(signals: Signals) -> Array:
@@ -106,13 +104,10 @@ def reidentification_rank(queries: NDArray[Any], query_patients: Any, query_reco
 
     Parameters
     ----------
-    queries : ndarray, shape (n, n_features)
-        Embeddings of edited ECGs; those of the originals give the rank to compare with.
-    query_patients, query_records : array_like, shape (n,)
-        Whose ECG was edited, and which.
-    gallery : ndarray, shape (m, n_features)
-        Embeddings of real ECGs. The ECG that was edited may be among them; it is not compared with its own edit.
-    gallery_patients, gallery_records : array_like, shape (m,)
+    queries, query_patients, query_records : array_like, shape (n, n_features), (n,), (n,)
+        Embeddings of edited ECGs (those of the originals give the rank to compare with), whose ECG it was, and which.
+    gallery, gallery_patients, gallery_records : array_like, shape (m, n_features), (m,), (m,)
+        The same of real ECGs. The ECG that was edited may be among them; it is not compared with its own edit.
 
     Returns
     -------
@@ -164,20 +159,12 @@ def share_above(edit: NDArray[Any], fs: float, above: Sequence[float] = ABOVE) -
 def class_differences(beats: NDArray[Any], has: Any, *, n_pairs: int = 500, seed: int = 0) -> NDArray[np.float64]:
     """How real ECGs with and without a label differ, for `share_above`: beats of patients with it minus without.
 
-    Parameters
-    ----------
-    beats : ndarray, shape (n, 12, length)
-        Median beats (`ecgkit.physiology.Measurements.beats.signals`), aligned at R. Those with nan are left out. Mind
-        their rate, `beats.fs`: shares of energy may be compared between rates.
-    has : array_like of bool, shape (n,)
-        Which ECGs have the label.
+    `beats` `(n, 12, length)` are median beats aligned at R (`ecgkit.physiology.Measurements.beats`), but for those with
+    nan; `has` `(n,)` says which ECGs have the label. What is returned is `(n_pairs, 12, length)`.
 
-    Returns
-    -------
-    ndarray, shape (n_pairs, 12, length)
-        Two patients differ by more than the label, and R peaks of two patients never match fully. Their mean is the
-        difference of the classes, in which what patients do not share (and much of the steepest) cancels. So the pairs
-        err to the high frequencies, and their mean to the low ones.
+    Two patients differ by more than the label, and their R peaks never match fully. The mean of the pairs is the
+    difference of the classes, in which what patients do not share (and much of the steepest) cancels. So the pairs err
+    to the high frequencies, and their mean to the low ones.
     """
     usable = np.isfinite(beats).all(axis=(1, 2))
     label = np.asarray(has, dtype=bool)
@@ -218,9 +205,7 @@ class Discriminated:
 
 def fresh_discriminator(real: Signals, fake: Signals, real_patients: Any, fake_patients: Any, *, fs: float,
                         steps: int = STEPS, seed: int = 0) -> Discriminated:
-    """Train new networks to tell real ECGs from made ones, each asked about patients that it was not trained on.
-
-    Networks are trained on two thirds of the patients and asked about the other third, three times.
+    """Train three new networks on two thirds of the patients to tell real ECGs from made ones; ask about the others.
 
     Parameters
     ----------
@@ -229,13 +214,9 @@ def fresh_discriminator(real: Signals, fake: Signals, real_patients: Any, fake_p
         for, and as many. Answers of both directions together, beside real ECGs with and without the disease, are fairer
         still: then age and rate tell nothing either.
     real_patients, fake_patients : array_like, shape (n_real,), (n_fake,)
+        None is in both, and at least `FOLDS` are in each, or an `EcgkitError` is raised.
     steps : int
         Of each network.
-
-    Raises
-    ------
-    EcgkitError
-        Where a patient is in both, or there are fewer than `FOLDS` patients in one.
     """
     patients = [np.asarray(ids).astype(str) for ids in (real_patients, fake_patients)]
     both = np.intersect1d(patients[0], patients[1])
@@ -286,7 +267,8 @@ def _trained_scores(x: Signals, label: NDArray[np.int64], asked: Signals, length
     for _ in range(steps):
         which = np.concatenate([generator.choice(rows, _BATCH // 2) for rows in of_each])
         start = generator.integers(0, x.shape[-1] - length + 1, _BATCH)
-        loss = binary_cross_entropy_with_logits(net(_cut(x[which], start, length)), truth.float())
+        windows = crop_at(torch.from_numpy(x[which]), torch.from_numpy(start), length)
+        loss = binary_cross_entropy_with_logits(net(windows), truth.float())
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -294,10 +276,4 @@ def _trained_scores(x: Signals, label: NDArray[np.int64], asked: Signals, length
     net.eval()
     places = np.unique(np.linspace(0, x.shape[-1] - length, 2 * (x.shape[-1] // length) - 1).astype(int))
     with torch.no_grad():
-        return np.mean([net(_cut(asked, np.full(len(asked), start), length)).double().numpy()
-                        for start in places], axis=0)
-
-
-def _cut(x: Signals, start: NDArray[Any], length: int) -> Tensor:
-    at = start[:, None, None] + np.arange(length)
-    return torch.from_numpy(np.take_along_axis(x, np.broadcast_to(at, (len(x), x.shape[1], length)), axis=2))
+        return np.mean([net(torch.from_numpy(asked[..., at:at + length])).double().numpy() for at in places], axis=0)

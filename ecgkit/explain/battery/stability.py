@@ -38,13 +38,10 @@ def correlation(a: NDArray[Any], b: NDArray[Any], *, ranked: bool = False) -> Ar
 
 
 def consistency(maps_a: NDArray[Any], maps_b: NDArray[Any], cells: NDArray[np.integer[Any]], fs: float) -> pd.DataFrame:
-    """How alike are maps of the same ECGs that explain two retrained networks.
+    """How alike are maps of the same ECGs that explain two retrained networks, one row per ECG.
 
-    Returns
-    -------
-    DataFrame, one row per ECG
-        Columns (grain, form, correlation): `time`, samples after a box of 50 ms, or `segment`, sums over cells;
-        `signed` or `absolute`, of absolute values; `pearson` or `spearman`.
+    Columns (grain, form, correlation): `time`, samples after a box of 50 ms, or `segment`, sums over cells; `signed` or
+    `absolute`, of absolute values; `pearson` or `spearman`.
     """
     same_shape(maps_a=maps_a, maps_b=maps_b, cells=cells)
     columns: dict[tuple[str, str, str], Array] = {}
@@ -99,20 +96,9 @@ def max_sensitivity(explain: Callable[[NDArray[np.float32]], NDArray[Any]], x: N
                     *, n_draws: int = 10, seed: int = 0) -> Array:
     """How far a little noise can move a map: max ‖map(x + e) - map(x)‖ / ‖map(x)‖ (Yeh et al. 2019, definition 3.1).
 
-    Parameters
-    ----------
-    explain : callable
-        Maps `(n, 12, sig_len)` of ECGs `(n, 12, sig_len)`.
-    radius_mv : float
-        Noise e is uniform within ± this in the eight independent leads; the other limb leads follow from them, as in
-        every ECG.
-    n_draws, seed : int
-        Noises that the maximum is over, each of them one more explanation, and their seed.
-
-    Returns
-    -------
-    ndarray, shape (n,)
-        0 where nothing moves; nan for a map of zeros, or where one is not finite.
+    `explain` gives maps of ECGs `x`. The noise e is uniform within ± `radius_mv` in the eight independent leads, from
+    which the other limb leads follow, as in every ECG; the maximum is over `n_draws`, each one more explanation. 0
+    where nothing moves; nan for a map of zeros, or where one is not finite.
     """
     rng = np.random.default_rng(seed)
     maps = np.asarray(explain(x), dtype=np.float64)

@@ -14,6 +14,7 @@ from ecgkit.datasets.base import ECGDataset
 from ecgkit.errors import EcgkitError
 from ecgkit.explain.results import EXTREME, classify
 from ecgkit.progress import track
+from ecgkit.transforms import crop_at
 
 #: Logits are read within this range: beyond it, probabilities differ by less than three thousandths.
 MOST_LOGIT = 6.0
@@ -115,9 +116,7 @@ def cut_windows(data: ECGDataset, classifier: nn.Module, length: int) -> Windows
 
 
 def _cut(data: ECGDataset, rows: NDArray[np.intp], starts: NDArray[np.intp], length: int) -> Tensor:
-    whole = data.batch(rows)
-    at = starts[:, None, None] + np.arange(length)
-    return torch.from_numpy(np.take_along_axis(whole, np.broadcast_to(at, (len(rows), 12, length)), axis=2))
+    return crop_at(torch.from_numpy(data.batch(rows)), torch.from_numpy(starts), length)
 
 
 @dataclass(frozen=True)
