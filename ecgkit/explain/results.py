@@ -33,14 +33,10 @@ class Counterfactuals:
 
     Parameters
     ----------
-    signals : ndarray of float32, shape (n, 12, sig_len)
-        Millivolts.
-    probabilities : ndarray, shape (n, n_labels)
-        What the explained classifier says of them.
-    valid : ndarray of bool, shape (n,)
-        Whether the target was reached by a counterfactual that is held for plausible.
-    reason : ndarray of str, shape (n,)
-        Why not, where not; empty where valid.
+    signals, probabilities : ndarray, shape (n, 12, sig_len), (n, n_labels)
+        Millivolts, and what the explained classifier says of them.
+    valid, reason : ndarray of bool, of str, shape (n,)
+        Whether the target was reached by a counterfactual that is held for plausible; why not, where not, else empty.
     """
 
     signals: NDArray[np.float32]

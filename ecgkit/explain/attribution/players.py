@@ -92,20 +92,9 @@ def player_sums(maps: NDArray[Any], parts: NDArray[np.integer[Any]], *, absolute
 def beat_aligned(maps: NDArray[Any], waves: Waves, fs: float) -> NDArray[np.float64]:
     """Mean of each ECG's map over its normal beats, which are laid on their R peaks.
 
-    Beats are moved by whole samples: maps jump from sample to sample, and interpolation would ring.
-
-    Parameters
-    ----------
-    maps : ndarray, shape (n, 12, sig_len)
-    waves : Waves
-        Of the same ECGs.
-    fs : float
-        Sampling rate of the maps in Hz.
-
-    Returns
-    -------
-    ndarray, shape (n, 12, samples)
-        From `BEFORE` ms before the R peak to `AFTER` ms after it. nan where no normal beat reaches.
+    Of maps `(n, 12, sig_len)` at `fs` Hz come means `(n, 12, samples)` from `BEFORE` ms before the R peak to `AFTER` ms
+    after it, nan where no normal beat reaches. Beats are moved by whole samples: maps jump from sample to sample, and
+    interpolation would ring.
     """
     if maps.ndim != 3 or len(maps) != len(waves.ms):
         raise EcgkitError(f"maps of shape {maps.shape} with the waves of {len(waves.ms)} ECGs; expected "
@@ -160,16 +149,9 @@ def interpolated(x: NDArray[np.float32], waves: Waves) -> NDArray[np.float32]:
 def normal_beats(x: NDArray[np.float32], waves: Waves, template: MedianBeats) -> NDArray[np.float32]:
     """Replace each P, QRS, ST and T by that of a normal beat, stretched to its duration, on the beat's own baseline.
 
-    The baseline is the level just before the beat's QRS. A wave that the recording cuts stays.
-
-    Parameters
-    ----------
-    x : ndarray of float32, shape (n, 12, sig_len)
-        Millivolts at `waves.fs`.
-    waves : Waves
-        Boundaries of the waves of the same ECGs.
-    template : MedianBeats
-        One beat, such as `normal_template` of normal ECGs. Where it has no such segment, the ECG keeps its own.
+    The baseline is the level just before the beat's QRS. A wave that the recording cuts stays. ECGs
+    `(n, 12, sig_len)` are in mV at `waves.fs`; `template` is one beat, such as `normal_template` of normal ECGs, and
+    where it has no such segment, the ECG keeps its own.
     """
     if len(template.signals) != 1:
         raise EcgkitError(f"a template of {len(template.signals)} beats; give one: normal_template(...)")

@@ -7,7 +7,7 @@ from typing import Any
 from ecgkit.datasets.base import ECGDataset
 from ecgkit.errors import EcgkitError
 from ecgkit.explain.baselines.gradient import PGD, LatentAscent, Wachter
-from ecgkit.explain.baselines.neighbour import NearestUnlikeNeighbour
+from ecgkit.explain.baselines.search import NearestUnlikeNeighbour
 from ecgkit.explain.results import Explainer
 from ecgkit.models.windowed import Classifier
 from ecgkit.training.loop import Schedule
@@ -15,10 +15,8 @@ from ecgkit.training.loop import Schedule
 __all__ = ["BASELINES", "PGD", "LatentAscent", "NearestUnlikeNeighbour", "Wachter", "baselines"]
 
 #: Baselines by the names that a notebook is given.
-BASELINES = {
-    "neighbour": "nearest unlike neighbour", "wachter": "Wachter", "wachter-smooth": "Wachter, smooth",
-    "vae": "VAE latent ascent",
-}
+BASELINES = {"neighbour": "nearest unlike neighbour", "wachter": "Wachter", "wachter-smooth": "Wachter, smooth",
+             "vae": "VAE latent ascent"}
 
 
 def baselines(names: Sequence[str], classifier: Classifier, train: ECGDataset, *, epochs: int = 10,

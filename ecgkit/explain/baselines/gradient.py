@@ -53,10 +53,8 @@ class Wachter(Search):
         Sampling rate in Hz.
     smooth : bool
         Whether the edit is drawn through a Gaussian low-pass, so that next to nothing of it lies above 25 Hz.
-    steps : int
-        At most.
-    learning_rate : float
-        Adam's, in mV.
+    steps, learning_rate : int, float
+        Of Adam: at most so many, and in mV.
     weight : float
         Of the mean absolute edit in mV, against the gap of the logit.
     """
@@ -88,10 +86,8 @@ class LatentAscent(Search):
         Sampling rate in Hz.
     plain : bool
         Whether the counterfactual is ``decoded(new code)`` instead, as published; it is smoother than an ECG.
-    steps : int
-        At most.
-    learning_rate : float
-        Adam's, in units of the code.
+    steps, learning_rate : int, float
+        Of Adam: at most so many, and in units of the code.
     schedule : Schedule
         Of the autoencoder's training.
     autoencoder : Autoencoder, optional
@@ -113,11 +109,7 @@ class LatentAscent(Search):
             **options: Any) -> LatentAscent:
         """Train an `Autoencoder` with such options on random windows of ECGs; `history` has one row for each epoch.
 
-        Raises
-        ------
-        EcgkitError
-            For another sampling rate than `fs`, for ECGs that are shorter than a window, and for a loss that is not
-            finite.
+        Another sampling rate than `fs`, ECGs shorter than a window, and a loss that is not finite raise `EcgkitError`.
         """
         if data.fs != self.fs:
             raise EcgkitError(f"{data.name} is at {data.fs:g} Hz; this explainer is for {self.fs:g} Hz")
@@ -140,13 +132,7 @@ class LatentAscent(Search):
         return self
 
     def __call__(self, x: NDArray[np.float32], target: Mapping[str, Any]) -> Counterfactuals:
-        """Counterfactuals of ECGs `(n, 12, sig_len)` in mV.
-
-        Raises
-        ------
-        EcgkitError
-            Before `fit`, where no autoencoder was given.
-        """
+        """Counterfactuals of ECGs `(n, 12, sig_len)` in mV; an error before `fit`, if no autoencoder was given."""
         if self.autoencoder is None:
             raise EcgkitError("latent ascent has no autoencoder yet; call fit(data) first, or give a trained one")
         with held(self.autoencoder):
@@ -218,13 +204,7 @@ class PGD(Search):
 
     def __call__(self, x: NDArray[np.float32], target: Mapping[str, Any],
                  norms: ArrayLike | None = None) -> Counterfactuals:
-        """Attacks on ECGs `(n, 12, sig_len)` in mV; `norms` `(n,)` in mV are those of another explainer's edits.
-
-        Raises
-        ------
-        EcgkitError
-            Where there is not one finite norm for each ECG.
-        """
+        """Attacks on ECGs `(n, 12, sig_len)` in mV; `norms` `(n,)` in mV are those of another explainer's edits."""
         given = self.norm if norms is None else norms
         if given is None:
             return super().__call__(x, target)

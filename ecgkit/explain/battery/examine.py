@@ -41,14 +41,11 @@ class Bench:
 
     Parameters
     ----------
-    data : ECGDataset
-        ECGs that nothing was trained on.
-    classifier : Module
-        The classifier that is explained.
-    judges : mapping
-        Classifiers that no explainer has seen, by name, with the same labels.
-    thresholds : mapping
-        Of each judge: the probability from which it calls each label, `(n_labels,)`, chosen on other ECGs.
+    data, classifier : ECGDataset, Module
+        ECGs that nothing was trained on, and the classifier that is explained.
+    judges, thresholds : mapping
+        Classifiers that no explainer has seen, by name, with the same labels, and the probabilities `(n_labels,)` from
+        which each calls the labels, chosen on other ECGs.
     embedder : Embedder
         An encoder that was pretrained without labels; measures identity.
     truth : Truth, optional

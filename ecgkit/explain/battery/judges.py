@@ -105,18 +105,16 @@ def _spearman(a: Array, b: Array) -> Array:
 
 @dataclass(frozen=True)
 class Oracle:
-    """What the rules say of some edits.
+    """What the rules say of some edits, `(n,)` each.
 
     Parameters
     ----------
-    crossed : ndarray, shape (n,)
-        1 if the defining rules turned as wanted, 0 if not, nan where that cannot be asked.
-    new : ndarray of bool, shape (n,)
-        Whether a defining rule is met after that was not before.
-    rule : ndarray of str, shape (n,)
-        The rule that decides: the one met most clearly before (disease to healthy) or after (healthy to disease).
-    movement : ndarray, shape (n,)
-        How far its margin moved in the wanted direction, in steps (`ecgkit.physiology.rules.STEPS`: 20 ms, 0.1 mV, 15
+    crossed, new : ndarray
+        1 if the defining rules turned as wanted, 0 if not, nan where that cannot be asked; whether one is met after
+        that was not before.
+    rule, movement : ndarray
+        The rule that decides, which is met most clearly before (disease to healthy) or after (healthy to disease), and
+        how far its margin moved in the wanted direction, in steps (`ecgkit.physiology.rules.STEPS`: 20 ms, 0.1 mV, 15
         degrees ...); nan where it was not measurable before or after.
     """
 

@@ -26,11 +26,7 @@ LEAST_CHANGE = 0.1
 class ExchangeCurve:
     """Course of a logit f while one ECG becomes another.
 
-    Parameters
-    ----------
-    share : ndarray, shape (n, n_steps + 1)
-        How much was exchanged, 0 to 1.
-    logits : ndarray, shape (n, n_steps + 1)
+    `share` `(n, n_steps + 1)` is how much was exchanged, 0 to 1, and `logits` of the same shape what f is then.
     """
 
     share: Array

@@ -186,16 +186,10 @@ _WIDTHS = (24, 32, 48, 64, 64)
 
 @dataclass(frozen=True)
 class Discriminated:
-    """What a fresh discriminator says.
+    """What a fresh discriminator says: with an `auc` of 0.5 it cannot tell real ECGs and others apart.
 
-    Parameters
-    ----------
-    auc : float
-        0.5: it cannot tell them apart.
-    fake : ndarray of int, shape (n_real + n_fake,)
-        0 for the real ECGs, which come first, 1 for the others.
-    score : ndarray, shape (n_real + n_fake,)
-        How fake each ECG looks, as its rank (0 to 1) among the ECGs that the same network was asked about.
+    `fake` `(n_real + n_fake,)` is 0 for the real ECGs, which come first, and `score` how fake each looks: its rank
+    (0 to 1) among the ECGs that the same network was asked about.
     """
 
     auc: float

@@ -61,15 +61,8 @@ class DuelSettings:
 class Duel(Resumable):
     """A network and a discriminator in training against each other.
 
-    A subclass says what it trains, and gives `rate_share`, `one` and `row`.
-
-    Parameters
-    ----------
-    model : Module
-    discriminator : Discriminator
-    settings : DuelSettings
-    run : Run
-        Tells of everything but the settings; its description is the name of what is trained.
+    A subclass says what it trains, and gives `rate_share`, `one` and `row`. The run tells of everything but the
+    settings; its description is the name of what is trained.
     """
 
     #: Name of the model in checkpoints.

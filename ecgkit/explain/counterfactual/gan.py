@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -42,17 +42,8 @@ DEFAULT = "ptbxl-superclass"
 def load(path_or_name: str | Path = DEFAULT, classifier: str | Path | None = None) -> CounterfactualGAN:
     """Give a trained explainer with its classifier, ready to be asked.
 
-    Parameters
-    ----------
-    path_or_name : path
-        The name of a shipped explainer, or a file of `CounterfactualGAN.save`.
-    classifier : path, optional
-        The classifier that it explains: a file, or the name of a shipped one; by default the one of the same name.
-
-    Raises
-    ------
-    EcgkitError
-        Where there is no such file, or it explains another classifier.
+    Either is the name of a shipped one, or a file (`CounterfactualGAN.save`); by default the classifier has the name of
+    the explainer. Where there is no such file, or it explains another classifier, an `EcgkitError` is raised.
     """
     if classifier is None:
         known = shipped_explainers()
@@ -81,10 +72,8 @@ class CounterfactualGAN:
         Other networks trained on the same ECGs. The generator has to persuade them too, and an answer that one of them
         does not follow is not given: it would explain the accidents of one training. Without any, only `classifier` is
         asked.
-    label_names : sequence of str, optional
-        Of the logits; by default the classifier's own `label_names`.
-    fs : float, optional
-        Sampling rate in Hz; by default the classifier's own `fs`.
+    label_names, fs : sequence of str, float, optional
+        Of the logits, and sampling rate in Hz; by default the classifier's own.
     settings : GANSettings, optional
 
     Attributes
@@ -113,17 +102,8 @@ class CounterfactualGAN:
             device: str = "cpu") -> CounterfactualGAN:
         """Train on the ECGs of a dataset at `fs` (training folds only), whose labels are not used; gives itself.
 
-        Parameters
-        ----------
-        data : ECGDataset
-        seed, checkpoints, device
-            As in `ecgkit.training.checkpoint.Run`.
-
-        Raises
-        ------
-        EcgkitError
-            Where the data do not fit, or the training diverges. Whether answers follow the wishes in the end says
-            `collapsed`.
+        The rest is as in `ecgkit.training.checkpoint.Run`. Data that do not fit, and a training that diverges, raise an
+        `EcgkitError`; whether answers follow the wishes in the end says `collapsed`.
         """
         if data.fs != self.fs:
             raise EcgkitError(f"{data.name} has {data.fs:g} Hz, the classifier expects {self.fs:g}; load it with "
@@ -272,14 +252,9 @@ class CounterfactualGAN:
         return Counterfactuals(found.signals, found.probabilities, valid, reason)
 
     def save(self, path: str | Path, card: dict[str, Any]) -> None:
-        """Write the explainer, without the classifier that it explains (`ecgkit.models.save_classifier`).
+        """Write the explainer to a `.safetensors`, without the classifier that it explains.
 
-        Parameters
-        ----------
-        path : path
-            Ends in `.safetensors`.
-        card : dict
-            The model card: what it was trained on and how it scored; must survive JSON.
+        The model card says what it was trained on and how it scored; it must survive JSON.
         """
         twins = [twin for twin in self.twins if isinstance(twin, Classifier)]
         if self._generator is None or self._discriminator is None or len(twins) < len(self.twins):
@@ -298,10 +273,8 @@ class CounterfactualGAN:
         twins = [part for name, part in parts.items() if name.startswith("twin")]
         explainer = cls(classifier, twins=twins, label_names=about["label_names"], fs=about["fs"],
                         settings=GANSettings(n_noise=about["n_noise"], seconds=about["seconds"]))
-        generator, discriminator = parts["generator"], parts["discriminator"]
-        assert isinstance(generator, Generator)
-        assert isinstance(discriminator, Discriminator)
-        explainer._generator, explainer._discriminator = generator, discriminator
+        explainer._generator = cast(Generator, parts["generator"])
+        explainer._discriminator = cast(Discriminator, parts["discriminator"])
         explainer.limit, explainer.ends = about["limit"], torch.tensor(about["ends"])
         return explainer
 
@@ -313,7 +286,7 @@ def _slope(asked: NDArray[np.float64], got: NDArray[np.float64]) -> NDArray[np.f
 
 def _with(all_: Counterfactuals, rows: NDArray[np.intp], part: Counterfactuals) -> Counterfactuals:
     """The same with some rows replaced."""
-    merged = Counterfactuals(all_.signals.copy(), all_.probabilities.copy(), all_.valid.copy(), all_.reason.copy())
+    merged = Counterfactuals(*(values.copy() for values in vars(all_).values()))
     for into, values in zip(vars(merged).values(), vars(part).values(), strict=True):
         into[rows] = values
     return merged

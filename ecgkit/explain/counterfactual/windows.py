@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -60,17 +60,10 @@ def discriminator_condition(label: Tensor, logit: Tensor, n_labels: int) -> Tens
 
 @dataclass(frozen=True)
 class Windows:
-    """Windows of a dataset, with the classifiers' logits.
+    """Windows of `length` samples of a dataset.
 
-    Parameters
-    ----------
-    data : ECGDataset
-    rows, starts : ndarray of int, shape (n,)
-        ECG and first sample of each window.
-    length : int
-        Samples of a window.
-    logits : Tensor, shape (n, n_labels)
-        Of the classifier that is explained.
+    Each has the row of its ECG and its first sample, `(n,)`, and the logits `(n, n_labels)` of the classifier that is
+    explained.
     """
 
     data: ECGDataset
@@ -84,7 +77,8 @@ class Windows:
 
     def batch(self, which: Tensor) -> Tensor:
         """Signals `(batch, 12, length)` in mV."""
-        return _cut(self.data, self.rows[which.numpy()], self.starts[which.numpy()], self.length)
+        rows, starts = self.rows[which.numpy()], torch.from_numpy(self.starts[which.numpy()])
+        return crop_at(torch.from_numpy(self.data.batch(rows)), starts, self.length)
 
     def partners(self, label: Tensor, logit: Tensor, generator: torch.Generator, near: int = 32) -> Tensor:
         """Numbers of windows on which the classifier gives a label about that logit, `(batch,)`.
@@ -108,31 +102,19 @@ def cut_windows(data: ECGDataset, classifier: nn.Module, length: int) -> Windows
     places = np.unique(np.linspace(0, data.sig_len - length, PLACES).astype(np.intp))
     rows = np.repeat(np.arange(len(data)), len(places))
     starts = np.tile(places, len(data))
-    parts = np.array_split(np.arange(len(rows)), -(-len(rows) // _BATCH))
-    found = [classify(classifier, _cut(data, rows[part], starts[part], length).numpy(), _BATCH)
+    windows = Windows(data, rows, starts, length, torch.empty(0))
+    parts = torch.arange(len(rows)).tensor_split(-(-len(rows) // _BATCH))
+    found = [classify(classifier, windows.batch(part).numpy(), _BATCH)
              for part in track(parts, "asking the classifier", unit="batch")]
-    logits = torch.from_numpy(np.concatenate(found).astype(np.float32))
-    return Windows(data, rows, starts, length, logits)
-
-
-def _cut(data: ECGDataset, rows: NDArray[np.intp], starts: NDArray[np.intp], length: int) -> Tensor:
-    return crop_at(torch.from_numpy(data.batch(rows)), torch.from_numpy(starts), length)
+    return replace(windows, logits=torch.from_numpy(np.concatenate(found).astype(np.float32)))
 
 
 @dataclass(frozen=True)
 class Wishes:
-    """Windows and what is asked of them.
+    """Windows `(batch, 12, length)` in mV and what is asked of them.
 
-    Parameters
-    ----------
-    x : Tensor, shape (batch, 12, length)
-        mV.
-    now : Tensor, shape (batch, n_labels)
-        Logits of the classifier that is explained.
-    label, aim : Tensor, shape (batch,)
-        The asked label and its wanted logit.
-    noise : Tensor, shape (2, batch, n_noise)
-        Random numbers of two answers.
+    `now` `(batch, n_labels)` are the logits of the classifier that is explained, `label` and `aim` `(batch,)` the asked
+    label and its wanted logit, `noise` `(2, batch, n_noise)` the random numbers of two answers.
     """
 
     x: Tensor
@@ -167,15 +149,8 @@ def draw_wishes(windows: Windows, ends: Tensor, n: int, *, n_noise: int, graded:
 
     Half of the wishes are about a label that the classifier gives the window, the others about any: of many labels, a
     window has few, and asking for the absence of what is absent teaches nothing. Of six wishes three turn the label to
-    its other end, two ask for anything between the ends, and one for what another window has.
-
-    Parameters
-    ----------
-    windows : Windows
-    ends : Tensor, shape (n_labels, 2)
-        The logits that are typical without, and with, each label.
-    graded : bool
-        Otherwise every wish turns the label.
+    its other end (see `typical_logits`), two ask for anything between the ends, and one for what another window has; if
+    not `graded`, all turn the label.
     """
     which = torch.randint(len(windows), (n,), generator=generator)
     x, now = windows.batch(which), windows.logits[which]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,16 +68,26 @@ def beyond(change: pd.DataFrame, repeatability: Mapping[str, float]) -> pd.DataF
     not exceed: column `p95` of `ecgkit.physiology.repeat`. A measurement that is not in it is never beyond, nor is one
     that could be made on one side only.
     """
-    limits = pd.Series({column: repeatability.get(column, np.nan) for column in change.columns}, dtype=float)
-    return change.abs() > limits
+    return change.abs() > _limits(change.columns, repeatability)
+
+
+def _limits(columns: Iterable[str], repeatability: Mapping[str, float]) -> pd.Series[float]:
+    return pd.Series({column: repeatability.get(column, np.nan) for column in columns}, dtype=float)
 
 
 def shown_columns(change: pd.DataFrame, repeatability: Mapping[str, float], most: int = 6) -> list[str]:
     """`MAIN`, and up to `most` of the `VOLTAGES` that changed beyond repeatability, the most changed first."""
-    limits = pd.Series({column: repeatability.get(column, np.nan) for column in VOLTAGES}, dtype=float)
-    times = (change[list(VOLTAGES)].abs().max() / limits.clip(lower=0.01)).dropna()
+    times = (change[list(VOLTAGES)].abs().max() / _limits(VOLTAGES, repeatability).clip(lower=0.01)).dropna()
     changed = times[beyond(change, repeatability).any()[times.index]]
     return [*MAIN, *changed.sort_values(ascending=False, kind="stable").index[:most]]
+
+
+def written(after: pd.DataFrame, change: pd.DataFrame, columns: list[str],
+            repeatability: Mapping[str, float]) -> list[list[tuple[str, str, bool]]]:
+    """For each answer and column: the measurement, its change, and whether that is beyond repeatability."""
+    counts = beyond(change, repeatability)
+    return [[(number(name, after[name].iloc[k]), number(name, change[name].iloc[k], signed=True),
+              bool(counts[name].iloc[k])) for name in columns] for k in range(len(after))]
 
 
 def in_words(before: pd.Series[float], after: pd.Series[float], repeatability: Mapping[str, float],
@@ -103,24 +113,15 @@ class Sweep:
 
     Parameters
     ----------
-    label : str
-        The label that was asked about.
-    fs : float
-        Sampling rate in Hz.
-    original : ndarray, shape (12, sig_len)
-        The ECG itself, millivolts.
-    now : float
-        The classifier's probability of the label for it.
-    wanted, obtained : ndarray, shape (k,)
-        Probabilities, wanted ones rising.
-    valid : ndarray of bool, shape (k,)
-        Whether each was reached.
-    signals : ndarray, shape (k, 12, sig_len)
-        The answers, millivolts.
-    before : Series
-        Measurements of the ECG: a row of `ecgkit.physiology.measure`'s table.
-    measured : DataFrame, k rows
-        The same of the answers.
+    label, fs : str, float
+        The label that was asked about; sampling rate in Hz.
+    original, now, before : ndarray, shape (12, sig_len), float, Series
+        The ECG in mV, the classifier's probability of the label for it, and its measurements: a row of
+        `ecgkit.physiology.measure`'s table.
+    wanted, obtained, valid : ndarray, shape (k,)
+        Probabilities, wanted ones rising, and whether each was reached.
+    signals, measured : ndarray, shape (k, 12, sig_len), DataFrame, k rows
+        The answers in mV, and their measurements.
     """
 
     label: str
@@ -150,20 +151,8 @@ def ask_sweep(explainer: Explainer, classifier: nn.Module, x: NDArray[np.float32
               label_names: tuple[str, ...], fs: float, wanted: NDArray[np.float64] = WANTED) -> Sweep:
     """Ask an explainer about one ECG at several wanted probabilities of a label, and measure the answers.
 
-    Parameters
-    ----------
-    explainer : callable
-        Gives `Counterfactuals`.
-    classifier : Module
-        The one that is explained.
-    x : ndarray of float32, shape (12, sig_len)
-        Millivolts.
-    label, label_names : str, tuple of str
-        One of the labels of the classifier, and all of them.
-    fs : float
-        Sampling rate in Hz.
-    wanted : ndarray, shape (k,)
-        Rising probabilities between 0 and 1.
+    `x` `(12, sig_len)` is in mV at `fs` Hz, `label_names` are those of the `classifier` that is explained, and `wanted`
+    `(k,)` rising probabilities between 0 and 1.
     """
     answers = explainer(np.repeat(x[None], len(wanted), axis=0), {label: wanted})
     place = label_names.index(label)

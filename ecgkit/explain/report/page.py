@@ -29,6 +29,7 @@ from ecgkit.explain.report.changes import (
     number,
     shown_columns,
     unit_of,
+    written,
 )
 from ecgkit.explain.report.slider import asset, render, slider_html
 from ecgkit.explain.results import AWAY, THERE, Counterfactuals, Explainer, classify, probability, wanted_logits
@@ -51,16 +52,12 @@ class Explanation:
     ----------
     record : str
         Name of the record.
-    label_names : tuple of str
-        Labels of the classifier.
-    probabilities : ndarray, shape (n_labels,)
-        What it says of the ECG.
+    label_names, probabilities : tuple of str, ndarray, shape (n_labels,)
+        Labels of the classifier, and what it says of the ECG.
     wanted : float
         Probability of `sweep.label` that was asked for.
-    answers : Counterfactuals
-        One or several.
-    measured : DataFrame
-        Measurements of the answers, a row each.
+    answers, measured : Counterfactuals, DataFrame
+        One or several, and their measurements, a row each.
     sweep : Sweep
         The same ECG asked at several probabilities; it holds the ECG, its rate, the label and the measurements before.
     """
@@ -104,10 +101,8 @@ def report_html(of: Explanation, *, repeatability: Mapping[str, float], cards: M
         What a measurement must change by to count; see `ecgkit.explain.report.changes.beyond`.
     cards : mapping
         Model cards by name: of the classifier, and of the explainer.
-    battery : DataFrame, optional
-        How such explanations did in the battery of tests; index and columns are printed as they are.
-    battery_data : str
-        On which data, and how many ECGs.
+    battery, battery_data : DataFrame, str, optional
+        How such explanations did in the battery of tests, printed as it is; on which data, and how many ECGs.
     notes : sequence of str
         What to beware of in the recording; stands at the top.
     """
@@ -133,21 +128,21 @@ def _labels(of: Explanation) -> list[dict[str, Any]]:
 def _answer(of: Explanation, k: int, repeatability: Mapping[str, float]) -> dict[str, Any]:
     """What the page shows of one counterfactual."""
     sweep, obtained = of.sweep, of.answers.probabilities[k, of.label_names.index(of.sweep.label)]
-    change = difference(sweep.before, of.measured.iloc[[k]])
-    counts = beyond(change, repeatability).iloc[0]
+    after = of.measured.iloc[[k]]
+    change = difference(sweep.before, after)
     compared = sum(name in repeatability for name in change.columns[change.notna().iloc[0]])
-    said = in_words(sweep.before, of.measured.iloc[k], repeatability)
+    said = in_words(sweep.before, after.iloc[0], repeatability)
     columns = shown_columns(change, repeatability, most=12)
-    rows = [{"name": name_of(name), "unit": unit_of(name), "before": number(name, sweep.before[name]),
-             "after": number(name, of.measured[name].iloc[k]), "beyond": bool(counts[name]),
-             "change": number(name, change[name].iloc[0], signed=True)} for name in columns]
+    cells, = written(after, change, columns, repeatability)
+    rows = [{"name": name_of(name), "unit": unit_of(name), "before": number(name, sweep.before[name]), "after": value,
+             "change": step, "beyond": counts} for name, (value, step, counts) in zip(columns, cells, strict=True)]
     figure = before_after(sweep.original, of.answers.signals[k], sweep.fs, changes=said,
                           title=f"{sweep.label}: {sweep.now:.2f} → {obtained:.2f}")
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=_DPI)
     return {"valid": bool(of.answers.valid[k]), "reason": str(of.answers.reason[k]), "obtained": f"{obtained:.2f}",
-            "rows": rows, "changed": int(counts.sum()), "compared": compared, "said": said,
-            "picture": b64encode(picture.getvalue()).decode()}
+            "rows": rows, "changed": int(beyond(change, repeatability).to_numpy().sum()), "compared": compared,
+            "said": said, "picture": b64encode(picture.getvalue()).decode()}
 
 
 def _plain_table(table: pd.DataFrame) -> dict[str, list[Any]]:
@@ -172,10 +167,9 @@ class RecordPages:
 
     Parameters
     ----------
-    label : str
-        Label of the classifier whose probability is to change.
-    wanted : float, optional
-        Probability to ask for; by default `AWAY` where the classifier says at least one half, else `THERE`.
+    label, wanted : str, float, optional
+        Label whose probability is to change, and what to ask for; by default `AWAY` where the classifier says at least
+        one half, else `THERE`.
     explainer : path
         A shipped explainer, or a file of weights.
     classifier : path, optional
@@ -213,8 +207,10 @@ class RecordPages:
             wanted = AWAY if classify(model.classifier, signal[None])[0, place] >= 0 else THERE
         found = explain_ecg(model, model.classifier, signal, label, wanted, label_names=model.label_names, fs=fs,
                             record=str(record))
-        html = report_html(found, repeatability=repeatability(), cards=self._cards, notes=notes,
-                           **_battery(self._cards["explainer"]))
+        card = self._cards["explainer"]
+        battery = pd.DataFrame(card["battery"]) if "battery" in card else None
+        html = report_html(found, repeatability=repeatability(), cards=self._cards, battery=battery,
+                           battery_data=card.get("battery_data", ""), notes=notes)
         partial = page.with_suffix(f".{os.getpid()}.partial")
         try:
             partial.write_text(html, encoding="utf-8")
@@ -223,10 +219,3 @@ class RecordPages:
             partial.unlink(missing_ok=True)
         verdict = "valid" if found.answers.valid[0] else str(found.answers.reason[0])
         return f"{label} {found.probabilities[place]:.2f} -> {found.answers.probabilities[0, place]:.2f}, {verdict}"
-
-
-def _battery(card: dict[str, Any]) -> dict[str, Any]:
-    """What an explainer's card says of tests: rows of a table, and on which data."""
-    if "battery" not in card:
-        return {}
-    return {"battery": pd.DataFrame(card["battery"]), "battery_data": card.get("battery_data", "")}

@@ -10,12 +10,11 @@ from importlib.resources import files
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from ecgkit.explain.report.changes import Sweep, beyond, difference, name_of, number, shown_columns, unit_of
+from ecgkit.explain.report.changes import Sweep, difference, name_of, number, shown_columns, unit_of, written
 from ecgkit.leads import LEADS, N_LEADS, resample
 
 
@@ -72,7 +71,7 @@ def slider_html(sweep: Sweep, *, title: str, repeatability: Mapping[str, float],
     columns = shown_columns(change, repeatability)
     first = int(np.abs(sweep.wanted - sweep.now).argmax()) if start is None else start
     answers = [{"said": _said(sweep, k), "scales": [int(strip.scales[k]) for strip in strips],
-                "cells": cells} for k, cells in enumerate(_cells(sweep, change, columns, repeatability))]
+                "cells": cells} for k, cells in enumerate(written(sweep.measured, change, columns, repeatability))]
     data = {"original": _packed([strip.original for strip in strips], "<i2"),
             "edits": _packed([strip.edits[k] for k in range(len(answers)) for strip in strips], "i1"),
             "lengths": [len(strip.original) for strip in strips], "answers": answers}
@@ -104,8 +103,7 @@ def _panels(strips: list[_Strip], k: int) -> list[dict[str, Any]]:
     """What the template draws; panels of a row are equally high, whatever is shown."""
     panels = []
     for strip in strips:
-        row = [other.answers for other in strips if other.row == strip.row] + \
-            [other.original[None] for other in strips if other.row == strip.row]
+        row = [heights for other in strips if other.row == strip.row for heights in (other.answers, other.original)]
         high = _squares(max(int(heights.max()) for heights in row) + 60)
         low = _squares(-min(int(heights.min()) for heights in row) + 20)
         panels.append({"lead": LEADS[strip.lead], "width": _STEP * len(strip.original), "height": high + low,
@@ -130,11 +128,3 @@ def _packed(pieces: list[NDArray[Any]], kind: str) -> str:
 def _said(sweep: Sweep, k: int) -> str:
     verdict = "" if sweep.valid[k] else ", not reached"
     return f"Wanted {sweep.wanted[k]:.2f}, obtained {sweep.obtained[k]:.2f}{verdict}. This ECG: {sweep.now:.2f}."
-
-
-def _cells(sweep: Sweep, change: pd.DataFrame, columns: list[str],
-           repeatability: Mapping[str, float]) -> list[list[tuple[str, str, bool]]]:
-    """For each answer and measurement: its value, its change, and whether that is beyond repeatability."""
-    counts = beyond(change, repeatability)
-    return [[(number(name, sweep.measured[name].iloc[k]), number(name, change[name].iloc[k], signed=True),
-              bool(counts[name].iloc[k])) for name in columns] for k in range(len(sweep.wanted))]

@@ -65,17 +65,12 @@ def select_moves(effects: NDArray[np.float64], needed: NDArray[np.float64], n_to
     needed : ndarray, shape (n,)
         Effect that explains an ECG: what takes its answer to the other side.
     least_agreement : float
-        Moves whose effect is positive in a smaller share of the ECGs are left out.
+        Moves whose effect is positive in a smaller share of the ECGs are left out; an error if that leaves none.
 
     Returns
     -------
     DataFrame, one row per pick
         `coordinate`, `end` (0 or 1), `agreement`, `explained` (share of the ECGs that the picks so far explain).
-
-    Raises
-    ------
-    EcgkitError
-        Where no move is stable.
     """
     agreement = (effects > 0).mean(axis=0)
     candidates = agreement >= least_agreement
@@ -119,9 +114,10 @@ def sufficiency_table(logit: Logit, style: Tensor, ends: Tensor, moves: Sequence
                           "across a probability of 0.5; give others")
     style, before = style[torch.from_numpy(side)], before[side]
     ids = np.arange(len(style)) if patients is None else np.asarray(patients)[side]
-    after = np.stack([sign * logit(moved(style, moves[:k + 1], ends)) for k in range(len(moves))], axis=1)
+    after = sign * _together(logit, style, ends, moves)
     rng = np.random.default_rng(seed)
-    chance = np.mean([_random_flips(logit, style, ends, moves, sign, rng) for _ in range(N_RANDOM)], axis=0)
+    chance = np.mean([(sign * _together(logit, style, ends, _others(style.shape[1], moves, rng)) > 0).mean(axis=0)
+                      for _ in range(N_RANDOM)], axis=0)
     flipped = mean_of((after > 0).astype(np.float64), ids, n_boot=n_boot, seed=seed)
     low, high = flipped.interval()
     return pd.DataFrame({"n": len(style), "flipped": flipped.estimate, "flipped_low": low, "flipped_high": high,
@@ -136,10 +132,13 @@ def mean_of(values: NDArray[np.float64], patients: Any, *, n_boot: int = 1000, s
     return Bootstrap(values.mean(axis=0), np.concatenate(samples))
 
 
-def _random_flips(logit: Logit, style: Tensor, ends: Tensor, moves: Sequence[Move], sign: float,
-                  rng: np.random.Generator) -> list[float]:
-    """Share of the ECGs flipped by the first 1, 2, ... of as many random moves of other coordinates."""
-    others = np.setdiff1d(np.arange(style.shape[1]), [move.coordinate for move in moves])
+def _together(logit: Logit, style: Tensor, ends: Tensor, moves: Sequence[Move]) -> NDArray[np.float64]:
+    """The logit after the first 1, 2, ... moves made together, `(n, n_moves)`."""
+    return np.stack([logit(moved(style, moves[:k + 1], ends)) for k in range(len(moves))], axis=1)
+
+
+def _others(n_coordinates: int, moves: Sequence[Move], rng: np.random.Generator) -> list[Move]:
+    """As many random moves of other coordinates."""
+    others = np.setdiff1d(np.arange(n_coordinates), [move.coordinate for move in moves])
     drawn = rng.permutation(others)[:len(moves)]
-    random = [Move(int(c), int(end)) for c, end in zip(drawn, rng.integers(2, size=len(drawn)), strict=True)]
-    return [float((sign * logit(moved(style, random[:k + 1], ends)) > 0).mean()) for k in range(len(moves))]
+    return [Move(int(c), int(end)) for c, end in zip(drawn, rng.integers(2, size=len(drawn)), strict=True)]

@@ -28,16 +28,8 @@ _ONSET, _OFFSET = 0, 2
 class StyleBeats:
     """Beats of some ECGs; the rhythm is kept apart.
 
-    Parameters
-    ----------
-    signals : ndarray of float32, shape (n, 12, period)
-        Millivolts; the ends are 0, so that a beat can follow itself.
-    rows : ndarray of int, shape (n,)
-        Which of the given ECGs each comes from: one without a usable beat has none.
-    rr : ndarray, shape (n,)
-        Mean RR of the ECG in milliseconds, nan where there is none.
-    fs : float
-        Sampling rate in Hz.
+    `signals` `(n, 12, period)` in mV at `fs` Hz end in 0, so that a beat can follow itself; `rows` `(n,)` are the ECGs
+    they come from, as one without a usable beat has none; `rr` `(n,)` is the ECG's mean RR in milliseconds, or nan.
     """
 
     signals: NDArray[np.float32]
@@ -50,17 +42,10 @@ class StyleBeats:
 
 
 def style_beats(beats: MedianBeats, fs: float) -> StyleBeats:
-    """Bring median beats to the classifier's rate, `BEFORE` to `PERIOD` - `BEFORE` seconds around the R peak.
+    """Bring median beats to the classifier's rate in Hz, `BEFORE` to `PERIOD` - `BEFORE` seconds around the R peak.
 
     A beat is kept from the end of the T before it to the onset of the P after it, so a fast rhythm leaves no second
     beat in it.
-
-    Parameters
-    ----------
-    beats : MedianBeats
-        From `ecgkit.physiology.median_beats`, or the `beats` of `ecgkit.physiology.measure`.
-    fs : float
-        Sampling rate in Hz of the classifier.
     """
     rows = np.flatnonzero(np.isfinite(beats.signals).all(axis=(1, 2)))
     if not len(rows):

@@ -32,20 +32,11 @@ TRIM = 0.01
 
 @dataclass(frozen=True)
 class Discovery:
-    """What one label's answer hangs on.
+    """What one label's answer hangs on: coordinates that raise it, or lower it.
 
-    Parameters
-    ----------
-    label : str
-    raised : bool
-        Whether the coordinates raise the label or lower it.
-    coordinates : DataFrame
-        From `StyleExplainer.attfind`, with the column `name`.
-    effects : DataFrame, indexed by `coordinate` and `measurement`
-        The columns of `measured_effects`, `name` (of the coordinate), and `telling`: whether the measurement is part of
-        the name.
-    sufficiency : DataFrame
-        From `sufficiency_table`.
+    `coordinates` are those of `StyleExplainer.attfind` with their `name`. `effects`, indexed by coordinate and
+    measurement, are those of `measured_effects` with the coordinate's `name` and `telling`: whether the measurement is
+    part of it. `sufficiency` is that of `sufficiency_table`.
     """
 
     label: str
@@ -83,19 +74,10 @@ class StyleExplainer:
         self._ends = torch.empty(2, 0)
 
     def fit(self, beats: Beats, *, seed: int = 0, checkpoints: str | Path | None = None) -> Self:
-        """Train the style generator.
+        """Train the style generator on beats `(n, 12, period)` in mV of `ecgkit.explain.style.beats`.
 
-        Parameters
-        ----------
-        beats : ndarray of float32, shape (n, 12, period)
-            Of `ecgkit.explain.style.beats`, in mV.
-        seed, checkpoints
-            As in `ecgkit.training.checkpoint.Run`.
-
-        Raises
-        ------
-        EcgkitError
-            For another shape, and where training diverges or the beats drawn collapse into few.
+        The rest is as in `ecgkit.training.checkpoint.Run`. Another shape, a training that diverges, and beats that
+        collapse into few raise an `EcgkitError`.
         """
         multiple = 2 ** (len(self.settings.generator.get("widths", (0, 0, 0))) - 1)
         if beats.ndim != 3 or beats.shape[1] != N_LEADS or beats.shape[2] % multiple or len(beats) < 2:
@@ -133,11 +115,9 @@ class StyleExplainer:
         ----------
         beats : ndarray, shape (n, 12, period)
             A few hundred will do; each coordinate is moved in each.
-        label : str
         raised : bool
-            Whether it is to be raised (healthy to disease) or lowered. Beats on the other side of a probability of 0.5
-            have no say.
-        n_top : int
+            Whether the label is to be raised (healthy to disease) or lowered. Beats on the other side of a probability
+            of 0.5 have no say.
 
         Returns
         -------

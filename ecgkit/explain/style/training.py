@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +23,8 @@ from ecgkit.training.checkpoint import Run, seeded
 Ask = Callable[[Tensor], Tensor]
 #: What `StyleSettings.least_variety` is by default.
 LEAST_VARIETY = 0.5
+#: Samples of the windows in which spectra of beats are compared.
+WINDOWS = (16, 32, 64)
 
 
 @dataclass(frozen=True)
@@ -31,16 +33,12 @@ class StyleWeights:
 
     Parameters
     ----------
-    beat, slope : float
-        Mean absolute difference of the independent leads in mV, and of their differences between neighbouring samples.
-    spectrum : float
-        Mean absolute difference of the magnitudes of short Fourier transforms in mV.
-    latent : float
-        Mean absolute difference of the encoder's numbers of the beat and of the beat as it is drawn again.
-    answer : float
-        Divergence of the classifier's answers (Kullback & Leibler, summed over the labels).
-    adversarial : float
-        Hinge loss against the discriminator.
+    beat, slope, spectrum, latent : float
+        Mean absolute difference of the independent leads in mV, of their steps from sample to sample, of the magnitudes
+        of short Fourier transforms in mV, and of the encoder's numbers of the beat and of the beat as drawn again.
+    answer, adversarial : float
+        Divergence of the classifier's answers (Kullback & Leibler, summed over the labels); hinge loss against the
+        discriminator.
     """
 
     beat: float = 20.0
@@ -180,20 +178,20 @@ def divergence(p: Tensor, logits: Tensor) -> Tensor:
     return (binary_cross_entropy_with_logits(logits, p, reduction="none") - own).sum(dim=1).mean()
 
 
-def spectral_distance(a: Tensor, b: Tensor, windows: Sequence[int] = (16, 32, 64)) -> Tensor:
+def spectral_distance(a: Tensor, b: Tensor) -> Tensor:
     """Mean absolute difference of the magnitudes of short Fourier transforms, over several window lengths.
 
     Of beats `(batch, n_leads, period)` on a ring; in their unit, as a window's weights have unit sum.
     """
     total = a.new_zeros(())
-    for size in windows:
+    for size in WINDOWS:
         weights = torch.hann_window(size, device=a.device)
         spectra = []
         for x in (a, b):
             frames = torch.cat([x, x[..., :size - 1]], dim=-1).unfold(-1, size, size // 4)
             spectra.append(torch.fft.rfft(frames * (weights / weights.sum())).abs())
         total = total + (spectra[0] - spectra[1]).abs().mean()
-    return total / len(windows)
+    return total / len(WINDOWS)
 
 
 def variety(drawn: Tensor, real: Tensor) -> float:
