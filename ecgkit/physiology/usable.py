@@ -99,7 +99,8 @@ def usable(signals: NDArray[np.float32], fs: float) -> Usable:
     """Judge whether recordings are ECGs that can be answered, and what to beware of.
 
     Limits were chosen on folds 1 to 8 of PTB-XL's sample and on planted faults (`ecgkit.simulator.faults`); those of
-    amplitude and noise with CinC 2011 and LUDB in view, that of pacing with LUDB and all of the sample's ECGs at 500 Hz.
+    amplitude and noise with CinC 2011 and LUDB in view, that of pacing with LUDB and all ECGs of the sample at 500 Hz
+    in view.
 
     Parameters
     ----------
