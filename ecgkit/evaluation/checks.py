@@ -17,13 +17,8 @@ def check(y_true: Any, y_score: Any, label_names: Sequence[str] | None = None, *
           probabilities: bool = False) -> tuple[NDArray[np.bool_], Array]:
     """Return truth as bool and scores as float64, both `(n, n_labels)`.
 
-    Scores must be finite, and where they are `probabilities` lie in 0 to 1. Labels are named in errors by
-    `label_names`, or by column numbers.
-
-    Raises
-    ------
-    EcgkitError
-        Where the shapes differ, there is no ECG or no label, the truth is not 0/1, or a score is not usable.
+    Where the shapes differ, there is no ECG or no label, the truth is not 0/1, or a score is not finite or, where they
+    are `probabilities`, not in 0 to 1, an EcgkitError names the label by `label_names`, or by its column.
     """
     truth, score = np.asarray(y_true), _numbers(y_score)
     if truth.ndim != 2 or truth.shape != score.shape:

@@ -38,12 +38,9 @@ def ece(y_true: Any, y_score: Any, weights: Any = None, *, n_bins: int = 10) -> 
 
 def reliability(y_true: Any, y_score: Any, n_bins: int = 10, *,
                 label_names: Sequence[str] | None = None) -> pd.DataFrame:
-    """Points of each label's reliability curve, over the bins of `ece`.
+    """Points of each label's reliability curve, a row per label and bin of `ece` that holds an ECG.
 
-    Returns
-    -------
-    DataFrame, one row per label and bin that holds an ECG
-        `label` (name or column number), `bin` (from 0), `n`, `mean_score`, `positive_rate`.
+    Columns are `label` (name or column number), `bin` (from 0), `n`, `mean_score`, `positive_rate`.
     """
     truth, score = check(y_true, y_score, label_names, probabilities=True)
     names = list(range(truth.shape[1])) if label_names is None else list(label_names)
@@ -106,15 +103,10 @@ def _best(truth: NDArray[np.bool_], score: Array) -> float:
 
 
 def confusion_of_labels(y_true: Any, y_score: Any, thresholds: Any = 0.5) -> Array:
-    """How often label j is called in ECGs that have label i.
+    """How often label j (columns) is called in ECGs that have label i: `(n_labels, n_labels)`, nan where no ECG counts.
 
     Labels exclude nothing here, so an ECG with both i and j is no confusion when j is called: off the diagonal, only
     ECGs with i *and without j* count, and every call is a false one. On the diagonal stands the sensitivity of i.
-
-    Returns
-    -------
-    ndarray, shape (n_labels, n_labels)
-        True label i in rows, called label j in columns; rates from 0 to 1, nan where no ECG counts.
     """
     truth, score = check(y_true, y_score)
     n_labels = truth.shape[1]

@@ -79,12 +79,7 @@ def _running(w: Array) -> Array:
 def roc_curve(y_true: Any, y_score: Any, weights: Any = None) -> list[tuple[Array, Array]]:
     """False and true positive rates of each label at every distinct score, from (0, 0) to (1, 1).
 
-    `weights` have the shape (n, 1).
-
-    Returns
-    -------
-    list of (fpr, tpr), one pair per label
-        Both of shape (n_distinct + 1,); all nan where a label has one class only.
+    Both are `(n_distinct + 1,)`, all nan where a label has one class only; `weights` have the shape (n, 1).
     """
     truth, score = check(y_true, y_score)
     w = check_weights(weights, len(truth))[:, 0]
@@ -102,23 +97,12 @@ def _roc(truth: NDArray[np.bool_], score: Array, w: Array) -> tuple[Array, Array
     return rate(~truth), rate(truth)
 
 
-def roc_band(y_true: Any, y_score: Any, patient_id: Any, fpr: Array, *, n_boot: int = 200, seed: int = 0,
-             level: float = 0.95) -> tuple[Array, Array]:
-    """Pointwise bootstrap interval of each label's ROC curve over patients.
+def roc_band(y_true: Any, y_score: Any, patient_id: Any, fpr: Array, *, n_boot: int = 200,
+             seed: int = 0) -> tuple[Array, Array]:
+    """Pointwise 95 % bootstrap interval of each label's ROC curve over patients.
 
-    Parameters
-    ----------
-    y_true, y_score, patient_id, n_boot, seed
-        As the package describes them.
-    fpr : ndarray, shape (n_points,)
-        False positive rates at which the band is wanted.
-    level : float
-        Share of the resamples that the band holds.
-
-    Returns
-    -------
-    low, high : ndarray, shape (n_labels, n_points)
-        True positive rates; nan where no resample has both classes.
+    Its low and high ends are true positive rates `(n_labels, n_points)` at the false positive rates `fpr`
+    `(n_points,)`; nan where no resample has both classes.
     """
     truth, score = check(y_true, y_score)
     curves = np.full((truth.shape[1], n_boot, len(fpr)), np.nan)
@@ -132,5 +116,5 @@ def roc_band(y_true: Any, y_score: Any, patient_id: Any, fpr: Array, *, n_boot: 
     for k, curve in enumerate(curves):
         usable = curve[~np.isnan(curve).any(axis=1)]
         if len(usable):
-            low[k], high[k] = np.quantile(usable, [(1 - level) / 2, (1 + level) / 2], axis=0)
+            low[k], high[k] = np.quantile(usable, [(1 - 0.95) / 2, (1 + 0.95) / 2], axis=0)
     return low, high

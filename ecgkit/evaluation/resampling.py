@@ -21,14 +21,9 @@ _BLOCK = 2**18
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """A metric on all ECGs and on each resample.
+    """A metric on all ECGs, `estimate` `(n_labels,)`, and on each resample, `samples` `(n_boot, n_labels)`.
 
-    Parameters
-    ----------
-    estimate : ndarray, shape (n_labels,)
-        On all ECGs.
-    samples : ndarray, shape (n_boot, n_labels)
-        On each resample; nan where the resample does not determine it.
+    nan where a resample does not determine it.
     """
 
     estimate: Array
@@ -91,21 +86,10 @@ def bootstrap(metric: Metric, y_true: Any, y_score: Any, patient_id: Any, *, n_b
 
 
 def resample_patients(patient_id: Any, *, n_boot: int = 1000, seed: int = 0, n: int | None = None) -> Iterator[Array]:
-    """Draw patients with replacement, as many as there are, `n_boot` times.
+    """Draw patients with replacement, as many as there are, `n_boot` times; the order of the rows does not matter.
 
-    Parameters
-    ----------
-    patient_id : array_like, shape (n,)
-        Whose ECG each row is; numbers or strings.
-    n_boot, seed : int
-        Number of resamples and their seed. The order of the rows does not matter.
-    n : int, optional
-        Number of ECGs that there must be.
-
-    Yields
-    ------
-    ndarray, shape (n, block)
-        How often each ECG counts in each resample; the blocks together hold `n_boot` columns.
+    `patient_id` `(n,)`, numbers or strings, says whose ECG each row is; `n` is how many there must be. Yields how often
+    each ECG counts in each resample, in blocks of `(n, block)` that together hold `n_boot` columns.
     """
     code, n_patients = _patients(patient_id, n)
     if n_boot < 1:

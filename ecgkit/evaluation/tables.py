@@ -125,14 +125,8 @@ def with_ends(table: pd.DataFrame, name: str = "estimate", *, digits: int = 2, s
               unknown: str = "") -> pd.Series[str]:
     """A column with the ends of its interval as text: ``0.53 (0.48–0.58)``.
 
-    Parameters
-    ----------
-    table : DataFrame
-        With the ends in columns `<name>_low` and `<name>_high`, or else in `low` and `high`.
-    digits, sign, to : int, str, str
-        How numbers are written, "+" for a sign before all; and what stands between the ends.
-    unknown : str
-        What stands for nan; by default nan is written.
+    The ends are in columns `<name>_low` and `<name>_high`, or else in `low` and `high`; `to` stands between them.
+    `sign` is "+" for a sign before all numbers, `unknown` what stands for nan, which is written by default.
     """
     number = f"{{:{sign}.{digits}f}}".format
     ends = (f"{name}_{end}" if f"{name}_{end}" in table else end for end in ("low", "high"))

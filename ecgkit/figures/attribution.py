@@ -33,19 +33,11 @@ _UNSURE, _MISSING = "/////", "xxxx"
 @styled
 def attribution_map(values: Any, low: Any, high: Any, *, names: Sequence[str] | None = None,
                     unit: str = "mean contribution to the logit") -> Figure:
-    """Heat map of leads by segments, a panel per class, all on one scale around 0.
+    """Heat map of leads by segments, a panel per class with its name, all on one scale around 0.
 
-    Parameters
-    ----------
-    values : array_like, shape (12, n_segments) or (n_classes, 12, n_segments)
-        Segments as in `SEGMENTS`: four without the rest, or five.
-    low, high : array_like, same shape
-        Ends of each value's interval. A cell is pale and hatched if its interval covers 0, and crossed out in grey if
-        its value is nan.
-    names : sequence of str, optional
-        One title per class.
-    unit : str
-        What the colour means.
+    Values and the ends of their intervals are `(12, n_segments)` or `(n_classes, 12, n_segments)`, of the five of
+    `SEGMENTS` or of four, without the rest. A cell is pale and hatched if its interval covers 0, and crossed out in
+    grey if its value is nan; `unit` says what the colour means.
     """
     maps, lows, highs = (np.asarray(array, dtype=float) for array in (values, low, high))
     shape = maps.shape
@@ -99,20 +91,13 @@ def _draw_panel(ax: Axes, values: NDArray[Any], low: NDArray[Any], high: NDArray
 
 @styled
 def attribution_on_ecg(signal: Any, attribution: Any, fs: float, *, title: str | None = None,
-                       label: str = "the logit", layout: str = "3x4", seconds: float | None = None,
-                       rhythm_lead: str | None = "II") -> Figure:
-    """Draw an ECG on paper with its attribution as the colour behind the trace.
+                       label: str = "the logit", rhythm_lead: str | None = "II") -> Figure:
+    """Draw an ECG on paper with its attribution, `(12, sig_len)`, as the colour behind the trace.
 
-    Parameters
-    ----------
-    attribution : array_like, shape (12, sig_len)
-        Signed, of any unit: the stronger, the more opaque; the strongest per cent are all opaque.
-    label : str
-        What is raised and lowered, for the legend.
-    layout, seconds, rhythm_lead
-        As in `ecgkit.figures.plot_ecg`.
+    It is signed, of any unit: the stronger, the more opaque; the strongest per cent are all opaque. The legend says
+    that it raises or lowers the `label`; for `rhythm_lead` see `ecgkit.figures.plot_ecg`.
     """
-    sheet = _lay_out(signal, fs, layout=layout, seconds=seconds, rhythm_lead=rhythm_lead, highlight=attribution)
+    sheet = _lay_out(signal, fs, layout="3x4", seconds=None, rhythm_lead=rhythm_lead, highlight=attribution)
     figure = _draw([replace(sheet, masks=[])], [title], fs, None)
     ax = figure.axes[0]
     size = np.abs(np.concatenate(sheet.masks))
@@ -140,15 +125,10 @@ def _draw_band(ax: Axes, line: Line2D, values: NDArray[Any]) -> None:
 
 @styled
 def quac_curves(curves: Mapping[str, tuple[Any, Any]], *, plain: tuple[str, ...] = ()) -> Figure:
-    """One line for each explanation: the mean over the ECGs.
+    """One line for each explanation: the mean over the ECGs; those in `plain`, which ask no model, grey and dashed.
 
-    Parameters
-    ----------
-    curves : mapping
-        By name, the share of the signal that is replaced and how far the logit has turned (0 at first, 1 in the end),
-        both `(n, n_steps + 1)`; nan where an ECG is left out.
-    plain : tuple of str
-        Names of maps that ask no model: drawn in grey, dashed.
+    `curves` holds by name the share of the signal that is replaced and how far the logit has turned (0 at first, 1 in
+    the end), both `(n, n_steps + 1)`; nan where an ECG is left out.
     """
     if not curves:
         raise EcgkitError("no curve to draw")

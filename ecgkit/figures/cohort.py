@@ -19,14 +19,9 @@ AGES = (*range(0, 91, 10), np.inf)
 
 @styled
 def age_sex(age: Any, sex: Any) -> Figure:
-    """Population pyramid: ECGs by ten-year age band, men to the left and women to the right.
+    """Population pyramid: ECGs by ten-year age band (one from 90 on), men to the left and women to the right.
 
-    Parameters
-    ----------
-    age : array_like, shape (n,)
-        Years; everything from 90 on is one band.
-    sex : array_like, shape (n,)
-        0 male, 1 female. ECGs without age or sex are counted below the picture.
+    Age is in years, sex 0 male and 1 female, both `(n,)`; ECGs without either are counted below the picture.
     """
     age, sex = np.asarray(age, dtype=float), np.asarray(sex, dtype=float)
     if age.ndim != 1 or age.shape != sex.shape:

@@ -22,6 +22,8 @@ from ecgkit.leads import LEADS, N_LEADS
 
 #: Edits beyond this many millivolts are highlighted: a fifth of a small square.
 SEEN_MV = 0.02
+#: In legends: the two traces, and what is highlighted.
+_NAMES, _SHADED = ("this ECG", "counterfactual"), f"edit beyond {1000 * SEEN_MV:.0f} µV"
 #: From healthy (blue) to disease (orange); neither end is pale on white.
 RAMP = LinearSegmentedColormap.from_list("healthy to disease", ["#0072B2", "#7B5EA7", "#C8507C", "#D55E00"])
 _HIGHLIGHT = 0.4
@@ -32,7 +34,7 @@ _LEAST_WIDTH = 180.0
 
 @styled
 def before_after(before: Any, after: Any, fs: float, *, title: str, changes: Sequence[str] | None = None,
-                 mask: Any = None, names: tuple[str, str] = ("this ECG", "counterfactual")) -> Figure:
+                 mask: Any = None) -> Figure:
     """Draw an ECG and its counterfactual over each other on ECG paper.
 
     Parameters
@@ -41,32 +43,19 @@ def before_after(before: Any, after: Any, fs: float, *, title: str, changes: Seq
         Measurements that changed, for the line under the title: `QRS 148 → 96 ms`.
     mask : array_like, shape (12, sig_len), optional
         Highlighted where not 0; by default where the edit exceeds 20 µV.
-    names : tuple of str
-        Of the two, for the legend.
     """
     sheet = _overlaid(before, after, fs, mask)
     note = "    ".join(text.replace(" ", "\u00a0") for text in changes or ())  # a line may end between them only
-    shaded = f"edit beyond {1000 * SEEN_MV:.0f} µV" if mask is None else "mask"
-    return _draw([sheet], [title], fs, (*names, shaded), note=note)
+    return _draw([sheet], [title], fs, (*_NAMES, _SHADED if mask is None else "mask"), note=note)
 
 
 @styled
-def before_after_gallery(pictures: Sequence[tuple[str, Any, Any]], fs: float, *,
-                         names: tuple[str, str] = ("this ECG", "counterfactual")) -> Figure:
-    """Draw several ECGs and their counterfactuals below each other, as `before_after` draws one.
-
-    Parameters
-    ----------
-    pictures : sequence of (str, array_like, array_like)
-        Title, ECG and counterfactual `(12, sig_len)` in mV.
-    names : tuple of str
-        What the black and the blue trace are called.
-    """
+def before_after_gallery(pictures: Sequence[tuple[str, Any, Any]], fs: float) -> Figure:
+    """Draw several (title, ECG, counterfactual) below each other, as `before_after` draws one."""
     if not pictures:
         raise EcgkitError("no ECG to draw; give at least one (title, before, after)")
     sheets = [_overlaid(before, after, fs, None) for _, before, after in pictures]
-    shaded = f"edit beyond {1000 * SEEN_MV:.0f} µV"
-    return _draw(sheets, [title for title, _, _ in pictures], fs, (*names, shaded))
+    return _draw(sheets, [title for title, _, _ in pictures], fs, (*_NAMES, _SHADED))
 
 
 def _overlaid(before: Any, after: Any, fs: float, mask: Any) -> _Sheet:
@@ -89,14 +78,7 @@ def _overlaid(before: Any, after: Any, fs: float, mask: Any) -> _Sheet:
 def sweep(beats: Any, probabilities: Any, fs: float, *, label: str = "the label") -> Figure:
     """Draw the median beat of each lead on the way from healthy to disease, one panel for each lead.
 
-    Parameters
-    ----------
-    beats : array_like, shape (k, 12, samples)
-        Millivolts; all of them aligned alike.
-    probabilities : array_like, shape (k,)
-        The classifier's probability of the label for each, which colours it.
-    label : str
-        Name of the label, for the scale of colours.
+    Beats are `(k, 12, samples)` in mV, aligned alike; the classifier's probability of the label, `(k,)`, colours them.
     """
     beats, p = np.asarray(beats, dtype=float), np.asarray(probabilities, dtype=float)
     if beats.ndim != 3 or beats.shape[1] != N_LEADS or p.shape != beats.shape[:1] or not len(p):
@@ -117,14 +99,9 @@ def sweep(beats: Any, probabilities: Any, fs: float, *, label: str = "the label"
 def edit_map(mean: Any, low: Any, high: Any, milliseconds: Any) -> Figure:
     """Draw what an explainer changed on the average of a cohort, lead by lead, with its 95 % band.
 
-    Where the band does not hold 0 the edit is in colour: orange where voltage was added, blue where it was taken away.
-
-    Parameters
-    ----------
-    mean, low, high : array_like, shape (12, samples)
-        Mean of counterfactual minus ECG in millivolts over beats aligned at R, and the ends of its interval.
-    milliseconds : array_like, shape (samples,)
-        Time from R.
+    Mean of counterfactual minus ECG over beats aligned at R, and the ends of its interval, are `(12, samples)` in mV;
+    `milliseconds` `(samples,)` are from R. Where the band does not hold 0 the edit is in colour: orange where voltage
+    was added, blue where it was taken away.
     """
     mean, low, high = (np.asarray(values, dtype=float) for values in (mean, low, high))
     ms = np.asarray(milliseconds, dtype=float)
@@ -191,13 +168,8 @@ def style_coordinates(beats: Any, names: Sequence[str], fs: float, *,
                       leads: Sequence[str] = ("II", "V1", "V2", "V5")) -> Figure:
     """Mean beats at the lowest and the highest value of some coordinates: one row each, one column per lead.
 
-    Parameters
-    ----------
-    beats : array_like, shape (n_coordinates, 3, 12, period)
-        Millivolts: lowest, as it is, highest.
-    names : sequence of str
-        One per coordinate; say which of its ends the name is about.
-    leads : sequence of str
+    Beats are `(n_coordinates, 3, 12, period)` in mV: lowest, as it is, highest. Names, one per coordinate, say which of
+    its ends they are about.
     """
     beats = np.asarray(beats, dtype=np.float64)
     if beats.ndim != 4 or beats.shape[1:3] != (3, N_LEADS) or len(beats) != len(names) or not len(beats):
@@ -227,14 +199,9 @@ def style_coordinates(beats: Any, names: Sequence[str], fs: float, *,
 def style_effects(effects: pd.DataFrame, labels: Sequence[str] | None = None) -> Figure:
     """Forest plot of what each coordinate does to the measurements in its name, with 95 % intervals.
 
-    Parameters
-    ----------
-    effects : DataFrame, indexed by `coordinate` and `measurement`
-        Columns `says`, `unit`, `effect`, `effect_low`, `effect_high`, `spread`, `telling`; see
-        `ecgkit.explain.StyleExplainer.names`. Effects are drawn in spreads (standard deviations over beats), so
-        that milliseconds and millivolts share an axis; the text is in the measurement's unit.
-    labels : sequence of str, optional
-        What is written left of each coordinate, in their order; 1, 2, ... by default.
+    The effects, indexed by `coordinate` and `measurement`, are those of `ecgkit.explain.StyleExplainer.names`. They are
+    drawn in spreads (standard deviations over beats), so that milliseconds and millivolts share an axis; the text is in
+    the measurement's unit. `labels` stand left of each coordinate, in their order; 1, 2, ... by default.
     """
     shown = effects[effects["telling"]]
     if not len(shown):

@@ -104,12 +104,7 @@ def reliability_diagram(y_true: Any, y_score: Any, label_names: Sequence[str], *
     """Share of positives against predicted probability, label by label, over a histogram of the probabilities.
 
     A calibrated classifier lies on the diagonal. The histogram's tallest bar is a quarter of the panel; a dot's area
-    grows with its share of the ECGs.
-
-    Parameters
-    ----------
-    n_bins : int
-        Bins of equal width.
+    grows with its share of the ECGs. The `n_bins` are of equal width.
     """
     points = reliability(y_true, y_score, n_bins, label_names=label_names)
     errors = ece(y_true, y_score, n_bins=n_bins)

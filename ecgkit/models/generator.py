@@ -47,18 +47,9 @@ class Generator(nn.Module):
     costs extra. Gates let most of it be exactly nothing. Of any length; nothing is normalised over time, so a window is
     edited as it would be within the whole ECG.
 
-    Parameters
-    ----------
-    n_conditions : int
-        Numbers that say what is wanted.
-    widths : sequence of int
-        Channels of each level, the first at half of the rate, each at half the rate of the one above.
-    fs, millivolts : float
-        Sampling rate in Hz, and one number for all leads by which signals are divided.
-    most_mv, warp_ms : float
-        Largest change of the heart vector, and of a lead by itself; largest displacement, 0 for none.
-    residual : bool
-        Whether the edit is added to the ECG; otherwise the net draws the ECG anew.
+    `n_conditions` numbers say what is wanted; `widths` are the channels of each level, the first at half of the rate
+    `fs`, each at half the rate of the one above. Signals are divided by `millivolts`. The heart vector, and a lead by
+    itself, change by at most `most_mv`. Where it is not `residual`, the net draws the ECG anew.
     """
 
     millivolts: Tensor

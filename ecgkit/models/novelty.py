@@ -7,7 +7,6 @@ from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
@@ -20,14 +19,8 @@ Array = NDArray[np.float64]
 class Novelty:
     """Mahalanobis distance in the embedding of a classifier.
 
-    Parameters
-    ----------
-    mean : ndarray, shape (n_features,)
-        Of the embeddings of training ECGs.
-    whiten : ndarray, shape (n_features, n_features)
-        Makes their covariance the identity.
-    distances : ndarray, shape (n_quantiles,)
-        Evenly spaced quantiles, 0 to 1, of the distances of training ECGs; see `ecgkit.training.gate.save_novelty`.
+    `mean` `(n_features,)` is that of training ECGs, `whiten` `(n_features, n_features)` makes their covariance the
+    identity; `distances` are evenly spaced quantiles, 0 to 1, of theirs (`ecgkit.training.gate.save_novelty`).
     """
 
     mean: Array
@@ -57,11 +50,6 @@ def shipped_novelty(classifier: str) -> Novelty | None:
     return Novelty(**{name: values.astype(np.float64) for name, values in load_file(path).items()})
 
 
-@torch.no_grad()
-def embedded(classifier: Classifier, signals: NDArray[np.float32], batch_size: int = 64) -> NDArray[np.float32]:
-    """What the encoder of a classifier in eval mode makes of ECGs, mean over windows: `(n, n_features)`."""
-    parts = [np.empty((0, classifier.n_features), dtype=np.float32)]
-    for start in range(0, len(signals), batch_size):
-        windows = classifier.windows(torch.from_numpy(np.array(signals[start:start + batch_size], dtype=np.float32)))
-        parts.append(classifier.encoder(windows.flatten(0, 1)).unflatten(0, windows.shape[:2]).mean(dim=1).numpy())
-    return np.concatenate(parts)
+def embedded(classifier: Classifier, signals: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What the encoder of a classifier makes of ECGs, mean over windows: `(n, n_features)`."""
+    return classifier.embedder().embed(signals)

@@ -134,6 +134,11 @@ class Classifier(WindowedModel):
         logits = self.head(self.encoder(crops.flatten(0, 1))).unflatten(0, crops.shape[:2])
         return logits.mean(dim=1) if self.aggregate == "mean" else logits.amax(dim=1)
 
+    def embedder(self) -> Embedder:
+        """The encoder by itself, with the same windows and scale, on the same device."""
+        scale = self.millivolts
+        return Embedder(self.encoder, fs=self.fs, crop_len=self.crop_len, millivolts=float(scale)).to(scale.device)
+
     def narrowed(self, label_names: Sequence[str]) -> Classifier:
         """Return a copy that gives only some of the labels, in the order given."""
         wanted = [self.label_names.index(name) for name in label_names]

@@ -26,14 +26,8 @@ from ecgkit.errors import EcgkitError
 class Run:
     """What every training is told beside its data and settings.
 
-    A function that trains makes one of its own arguments, and hands it to `ecgkit.training.loop.fit`::
-
-        run = Run("training x", {"task": "x", "data": train, "settings": settings}, seed, checkpoints, device)
-        with seeded(seed):
-            model = ...
-        trained, history = fit(model, loss, len(train), schedule, run)
-
-    or, where it has a loop of its own, to a `Resumable`.
+    A function that trains makes one of its own arguments, and hands it to `ecgkit.training.loop.fit` or, where it has a
+    loop of its own, to a `Resumable`.
 
     Parameters
     ----------
@@ -139,11 +133,11 @@ def _told(value: Any) -> Any:
 
 @cache
 def code_digest(*rooms: str) -> str:
-    """SHA-256 of the code of some rooms of the package."""
+    """SHA-256 of the code of some rooms of the package, folders or modules."""
     package = Path(str(files("ecgkit")))
     digest = hashlib.sha256()
     for room in rooms:
-        for path in sorted((package / room).glob("*.py")):
+        for path in sorted((package / room).glob("*.py")) or [package / f"{room}.py"]:
             digest.update(path.read_bytes())
     return digest.hexdigest()
 

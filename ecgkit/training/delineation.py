@@ -66,8 +66,8 @@ class DelineationSettings:
     ----------
     options : dict
         Of `Delineator`.
-    seconds : float
-        Length of a window, of which `ecgs_per_epoch` make an "epoch".
+    seconds, ecgs_per_epoch : float, int
+        Length of a window; how many make an "epoch".
     real_share : float
         Share of each batch that is drawn from annotated recordings, where there are any.
     schedule : Schedule
@@ -89,9 +89,8 @@ def train_delineator(annotated: Annotated | None = None, *, settings: Delineatio
     ----------
     annotated : Annotated, optional
         Recordings to learn from beside the simulator.
-    settings : DelineationSettings, optional
-    seed, checkpoints, device
-        See `ecgkit.training.Run`; the seed is also of the patients.
+    settings, seed, checkpoints, device
+        `DelineationSettings`, and see `ecgkit.training.Run`; the seed is also of the patients.
     """
     settings = settings or DelineationSettings()
     with seeded(seed):

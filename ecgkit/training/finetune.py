@@ -34,29 +34,18 @@ class FinetuneSettings:
     ----------
     strengths : sequence of float
         Of the first stage: values of C for `linear_probe` to choose from.
-    steps, epochs : int
-        Of the second stage: the fewest optimiser steps, made however few ECGs there are; windows per labelled ECG,
-        where that makes more steps.
-    batch_size : int
-        Windows of a step. ECGs are drawn with replacement.
-    learning_rate : float
-        Peak, of the head.
-    input_share : float
-        Share of it that the encoder's first layers have; it rises by equal factors with depth (layer-wise decay,
-        Howard & Ruder 2018, "Universal language model fine-tuning").
+    steps, epochs, batch_size : int
+        Of the second: the fewest optimiser steps; windows per labelled ECG, where that makes more; windows of a step.
+    learning_rate, input_share : float
+        Peak, of the head; share of it that the encoder's first layers have, rising by equal factors with depth
+        (layer-wise decay, Howard & Ruder 2018).
     anchor : float
-        Strength of an L2 pull of all weights to where the second stage begins: half of it times the squared
-        distance, divided by the number of labelled ECGs, is added to the loss (L2-SP, Li et al. 2018, "Explicit
-        inductive bias for transfer learning"). As with any prior, more ECGs outweigh it.
+        Half of it times the squared distance of all weights to where the second stage begins, divided by the number of
+        labelled ECGs, is added to the loss (L2-SP, Li et al. 2018).
     keep_statistics : bool
-        Whether batch normalisation goes on with the means and variances of pretraining; else it takes each batch's,
-        and learns new ones.
-    dropout : float
-        Before the linear layer.
-    weight_decay, averaging : float
-        As in `Schedule`.
-    perturb : Perturb, optional
-        Augmentation of the windows.
+        Whether batch normalisation goes on with the means and variances of pretraining, or learns new ones.
+    dropout, perturb, weight_decay, averaging
+        As in `SupervisedSettings` and `Schedule`.
     """
 
     strengths: tuple[float, ...] = STRENGTHS
@@ -94,11 +83,10 @@ def finetune(embedder: Embedder, train: ECGDataset, *, validation: ECGDataset | 
         The labelled ECGs; their labels become the outputs.
     validation : ECGDataset, optional
         Watched, never trained on; the model after the last step is given whatever it scores.
-    settings : FinetuneSettings, optional
     probe : LinearProbe, optional
         Stage 1, where it is done already: such as with the mean and spread of all training ECGs, labelled or not.
-    seed, checkpoints, device
-        See `ecgkit.training.Run`; the seed is also of the folds of stage 1.
+    settings, seed, checkpoints, device
+        `FinetuneSettings`, and see `ecgkit.training.Run`; the seed is also of the folds of stage 1.
 
     Returns
     -------

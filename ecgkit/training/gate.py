@@ -28,19 +28,10 @@ QUANTILES = 1001
 
 
 def fit_electrodes(courses: NDArray[np.float64], *, seed: int = 0) -> dict[str, torch.Tensor]:
-    """Fit the network of `ecgkit.physiology.electrodes`: the mean of `NETWORKS`, side by side as one.
+    """Weights of the network of `ecgkit.physiology.electrodes`: the mean of `NETWORKS`, side by side as one.
 
-    Parameters
-    ----------
-    courses : ndarray, shape (n, 8, 10)
-        `ecgkit.physiology.electrodes.course` of ECGs whose electrodes are taken to be right.
-    seed : int
-        Of the weights and the batches of the first; each of the others has the next.
-
-    Returns
-    -------
-    dict of Tensor
-        Its weights.
+    `courses` `(n, 8, 10)` are those of ECGs whose electrodes are taken to be right; the seed is of the weights and the
+    batches of the first, and each of the others has the next.
     """
     x = torch.from_numpy(inputs(courses)).float()
     nets = [_fit(x, seed + k) for k in range(NETWORKS)]

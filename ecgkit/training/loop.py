@@ -29,16 +29,12 @@ class Schedule:
 
     Parameters
     ----------
-    epochs : int
-        Passes over the training data.
-    batch_size : int
-        ECGs per step.
-    learning_rate : float
-        Peak of the cycle (Smith & Topin 2018): a rise over `warmup` of the steps, then a cosine fall.
+    epochs, batch_size : int
+        Passes over the training data; ECGs per step.
+    learning_rate, warmup : float
+        Peak of the cycle (Smith & Topin 2018): a rise over a share `warmup` of the steps, then a cosine fall.
     weight_decay : float
         Decoupled; on matrices and kernels only, not on biases and gains.
-    warmup : float
-        Share of the steps in which the learning rate rises.
     averaging : float
         Decay of the running mean of the weights, which is the model that the run gives.
     validate_every : int
@@ -59,35 +55,11 @@ def fit(model: M, loss: Loss[M], n_items: int, schedule: Schedule, run: Run, *,
         rates: Callable[[str], float] | None = None) -> tuple[M, pd.DataFrame]:
     """Train a model; a run that was killed goes on where its last checkpoint stands, with the same result.
 
-    Parameters
-    ----------
-    model : Module
-        Changed in place; its averaged copy is returned.
-    loss : callable
-        From the model, the positions of a batch `(batch_size,)` and a generator, seeded by seed and epoch alone, to a
-        scalar.
-    n_items : int
-        Number of training items.
-    schedule : Schedule
-    run : Run
-        Tells of data, model and method.
-    validate : callable, optional
-        From the averaged model to named figures.
-    rates : callable, optional
-        From the name of a parameter to its share of the learning rate, which `run` must tell of; 1 without it.
-
-    Returns
-    -------
-    Module
-        The averaged model, in eval mode.
-    DataFrame
-        One row per epoch: `epoch`, `loss`, `learning_rate` (of the parameters with the largest share), and what
-        `validate` gave.
-
-    Raises
-    ------
-    EcgkitError
-        Where there are fewer items than fill a batch of two, or the loss is no longer finite.
+    `model` is changed in place; its averaged copy is returned, in eval mode, with one row per epoch: `epoch`, `loss`,
+    `learning_rate` (of the parameters with the largest share), and what `validate` made of the averaged model. `rates`
+    gives the share of the learning rate by the name of a parameter, which `run` must tell of. The generator that `loss`
+    draws from is seeded by seed and epoch alone. Fewer than two items, or a loss that is no longer finite, raise
+    `EcgkitError`.
     """
     state = _State(model.to(run.device), loss, n_items, schedule, run, rates)
     remaining = range(state.step, schedule.epochs)

@@ -37,15 +37,11 @@ class MeasuredFeatures:
     folder : path, optional
         Where measurements are kept, so that nothing is measured twice and a killed run goes on. They are found again
         by the signals themselves, the code that measures and the delineator.
-
-    Attributes
-    ----------
-    names : tuple of str
-        What is measured: the keys of `ecgkit.physiology.COLUMNS`; there are `n_features`.
     """
 
     fs: float
     folder: str | Path | None = None
+    #: What is measured.
     names: ClassVar[tuple[str, ...]] = tuple(COLUMNS)
     n_features: ClassVar[int] = len(COLUMNS)
 
@@ -121,19 +117,8 @@ def random_forest(features: NDArray[np.float64], labels: NDArray[np.uint8], *, s
                   n_trees: int = 500) -> Forest:
     """Grow a random forest for each label, as Breiman (2001) has it, with trees that are grown to their ends.
 
-    A missing measurement goes down whichever side of a split serves the training ECGs better, as any value does.
-
-    Parameters
-    ----------
-    features, labels : ndarray, shape (n, n_features) and (n, n_labels)
-        Measurements of the labelled ECGs, nan where unknown, and their labels, multi-hot.
-    seed : int
-    n_trees : int
-
-    Raises
-    ------
-    EcgkitError
-        Where shapes do not fit or there is no ECG.
+    A missing measurement (nan in `features` `(n, n_features)`) goes down whichever side of a split serves the training
+    ECGs better, as any value does. `labels` are `(n, n_labels)`, multi-hot.
     """
     check_shapes(features, labels, "measurements")
     return Forest(tuple(RandomForestClassifier(n_trees, random_state=seed).fit(features, truth)

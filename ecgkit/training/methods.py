@@ -144,23 +144,11 @@ Loss = Callable[[Any, Batch, float, torch.Generator], Tensor]
 
 @dataclass(frozen=True)
 class Method:
-    """One way to learn without labels.
+    """One way to learn without labels: what it is `about`, with its paper.
 
-    Parameters
-    ----------
-    about : str
-        What it is, and its paper.
-    views : callable
-        From a batch, the settings and a generator to views `(n, ..., 12, crop_len)` in mV.
-    loss : callable
-        From the learner's outputs, the batch, the temperature and a generator to a scalar.
-    learner : callable
-        From an embedder, the settings and the number of steps to the module that maps views to what the loss compares.
-    items : {"recordings", "patients", "simulated patients"}
-        What batches are drawn from.
-    encoder, temperature, augment
-        Those of its paper, or what it is made for.
-    needs_labels : bool
+    `views` makes of a batch, the settings and a generator views `(n, ..., 12, crop_len)` in mV; `learner`, of an
+    embedder, the settings and the number of steps, the module that maps views to what the `loss` compares. Batches are
+    drawn from `items`; `encoder`, `temperature` and `augment` are those of its paper, or what it is made for.
     """
 
     about: str
@@ -194,21 +182,9 @@ def utah(without: Collection[str] = ()) -> Method:
     differ in the group of leads, or in the segment, are contrasted over the patients of the batch. The recipe's code
     is not public: sizes and strengths are ours, and so is one projector shared by both streams.
 
-    Parameters
-    ----------
-    without : collection of str
-        Of `INGREDIENTS`. What stays is trained on the same windows:
-
-        * "vcg", "blanking": without that augmentation.
-        * "inter-lead": one embedding per segment, of all leads, instead of one for each group.
-        * "inter-segment": groups are contrasted within each segment only.
-        * "patients": another recording of the same patient is a negative.
-        * "dual-stream": one network sees each group with the other group's leads set to zero.
-
-    Raises
-    ------
-    EcgkitError
-        For an unknown ingredient, or without both contrasts.
+    What stays is trained on the same windows. Without "inter-lead" there is one embedding per segment, of all leads;
+    without "inter-segment" groups are contrasted within each segment only; without "patients" another recording of the
+    same patient is a negative; without "dual-stream" one network sees each group with the other leads set to zero.
     """
     unknown = [name for name in without if name not in INGREDIENTS]
     if unknown:

@@ -39,14 +39,9 @@ def monitors(embedder: Embedder, data: ECGDataset) -> dict[str, float]:
     """Look at the embedding of at most 1,024 of the ECGs, evenly spaced, around its mean.
 
     Features behind a rectifier share a large offset, which makes all cosines alike and which any classifier on top of
-    them takes away; so do the monitors.
-
-    Returns
-    -------
-    dict
-        `alignment` of each ECG's first and last window; `uniformity` and `effective_rank` of the embeddings; `knn`,
-        the balanced accuracy of the ten nearest ECGs of other patients, where there are labels that differ. All but
-        the last are 0 where all embeddings are alike.
+    them takes away; so do the monitors: `alignment` of each ECG's first and last window, `uniformity` and
+    `effective_rank` of the embeddings (all 0 where they are alike), and `knn`, the balanced accuracy of the ten nearest
+    ECGs of other patients, where there are labels that differ.
     """
     data = data.subset(np.linspace(0, len(data) - 1, min(MOST, len(data))).astype(int))
     signals, width = data.signals, embedder.crop_len
@@ -88,13 +83,12 @@ def pretrain(data: ECGDataset | None, *, method: str = "utah", settings: Pretrai
         need none.
     method : str
         A key of `METHODS`.
-    settings : PretrainSettings, optional
     start : Embedder or Module, optional
         An embedder or an encoder of the same kind, whose weights are copied; random weights without it.
     watch : ECGDataset, optional
         Labelled ECGs for the monitors, never trained on; without it they look at the training data.
-    seed, checkpoints, device
-        See `ecgkit.training.Run`; the seed is also of the views and, where they are simulated, of the patients.
+    settings, seed, checkpoints, device
+        `PretrainSettings`, and see `ecgkit.training.Run`; the seed is also of the views and of simulated patients.
 
     Returns
     -------
@@ -119,8 +113,7 @@ def pretrain(data: ECGDataset | None, *, method: str = "utah", settings: Pretrai
     if isinstance(chosen, SimulatorTask):
         model, history = pretrain_on_simulator(simulated_settings(settings, chosen.encoder), seed=seed,
                                                checkpoints=checkpoints, device=device)
-        embedder = Embedder(model.encoder, fs=model.fs, crop_len=model.crop_len,
-                            millivolts=float(model.millivolts)).to(device).eval()
+        embedder = model.embedder().to(device).eval()
         history = history.join(pd.DataFrame(monitors(embedder, watched), index=history.index[-1:]))
         warn_if_collapsed(history, method)
         return embedder, history

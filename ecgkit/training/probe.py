@@ -60,15 +60,9 @@ class Standard:
 
 @dataclass(frozen=True)
 class LinearProbe:
-    """One logistic regression per label on standardised embeddings.
+    """One logistic regression per label on standardised embeddings, and the C that was chosen, its `strength`.
 
-    Parameters
-    ----------
-    standard : Standard
-    weight, bias : ndarray of float64, shape (n_labels, n_features) and (n_labels,)
-        On standardised features; the weight is zero for a label of which one class only was seen.
-    strength : float
-        The C that was chosen: the larger, the less the weights are held back.
+    `weight` is `(n_labels, n_features)`, zero for a label of which one class only was seen; `bias` is `(n_labels,)`.
     """
 
     standard: Standard
@@ -150,15 +144,7 @@ def prior_of(classifier: Classifier, label_names: Sequence[str], standard: Stand
              features: NDArray[np.float32]) -> NDArray[np.float64]:
     """Directions, `(n_labels, n_features)` on standardised features, in which a classifier sees some of its labels.
 
-    Parameters
-    ----------
-    classifier : Classifier
-        On the same encoder, such as one taught by the simulator.
-    label_names : sequence of str
-        Among the classifier's.
-    standard : Standard
-    features : ndarray, shape (n, n_features)
-        Embeddings, labelled or not, over which the classifier's logits are given unit spread.
+    It is on the same encoder; its logits are given unit spread over `features` `(n, n_features)`, labelled or not.
     """
     norm, linear = classifier.head[0], classifier.head[-1]
     assert isinstance(norm, nn.BatchNorm1d)
@@ -207,10 +193,8 @@ class HeadSettings:
 
     Parameters
     ----------
-    hidden : int
-        Units of the one hidden layer, with a rectifier.
-    dropout : float
-        Before the output.
+    hidden, dropout : int, float
+        Units of the one hidden layer, with a rectifier; before the output.
     steps, batch_size, learning_rate, weight_decay
         Of AdamW; ECGs are drawn with replacement, so that the steps are as many however few ECGs there are.
     """

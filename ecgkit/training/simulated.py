@@ -70,17 +70,12 @@ class SimulatedSettings:
     ----------
     encoder, encoder_options
         As in `SupervisedSettings`.
-    fs, crop_seconds : float
-        Sampling rate in Hz and length of each simulated ECG.
-    finer : bool
-        Whether patients may also have the simulator's finer diseases: thirty in all, not twelve.
-    superclass_weight : float
-        Of the cross-entropy of PTB-XL's five superclasses, which follow from the diseases; 0 leaves them out.
-    interval_weight : float
-        Of the squared error of the standardised intervals, beside the cross-entropy of the severities.
-    beat_weight : float
-        Of the squared error of the clean beat that is drawn from the noisy ECG; 0 leaves it out. A network that only
-        names diseases forgets the waves that real diseases change in other ways.
+    fs, crop_seconds, finer
+        Of the simulated ECGs; see `ecgkit.simulator.Cohort`.
+    superclass_weight, interval_weight, beat_weight : float
+        Beside the cross-entropy of the severities: of that of PTB-XL's five superclasses, which follow from them, of
+        the squared error of the standardised intervals, and of that of the clean beat drawn from the noisy ECG (a
+        network that only names diseases forgets the waves that real diseases change in other ways).
     gain, mask : float
         Spread of the gain (`ecgkit.transforms.scale_gain`), probability that a lead goes missing (`mask_leads`).
     ecgs_per_epoch : int
@@ -109,9 +104,8 @@ def pretrain_on_simulator(settings: SimulatedSettings | None = None, *, seed: in
 
     Parameters
     ----------
-    settings : SimulatedSettings, optional
-    seed, checkpoints, device
-        See `ecgkit.training.Run`; the seed is also of the patients.
+    settings, seed, checkpoints, device
+        `SimulatedSettings`, and see `ecgkit.training.Run`; the seed is also of the patients.
 
     Returns
     -------

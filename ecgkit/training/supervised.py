@@ -34,16 +34,12 @@ class SupervisedSettings:
 
     Parameters
     ----------
-    encoder : str
-        A name of `ecgkit.models.ENCODERS`.
-    encoder_options : dict
-        Passed to the encoder: widths, kernel size.
+    encoder, encoder_options : str, dict
+        A name of `ecgkit.models.ENCODERS`, and what is passed to it: widths, kernel size.
     crop_seconds : float
         Window that the classifier sees (2.5 s: Strodthoff et al. 2020).
-    dropout : float
-        Before the linear head.
-    perturb : Perturb, optional
-        Augmentation of the training windows; none by default, since it did not help on validation folds.
+    dropout, perturb : float, Perturb, optional
+        Before the linear head; augmentation of the training windows, which did not help on validation folds.
     beside_weight : float
         Of the mean cross-entropy of labels that are learnt beside the wanted ones.
     schedule : Schedule
@@ -70,15 +66,13 @@ def train_classifier(train: ECGDataset, *, validation: ECGDataset | None = None,
         Its labels become the outputs.
     validation : ECGDataset, optional
         Watched, never trained on; the model after the last epoch is given whatever it scores.
-    settings : SupervisedSettings, optional
     start : Module, optional
         An encoder of the same kind, whose weights are copied; random weights without it.
     beside : ECGDataset, optional
-        The training ECGs with further, finer labels. They are learnt beside the wanted ones, which shares what their
-        names tell (Caruana 1997, "Multitask learning"), and are dropped from the classifier in the end. Labels with
-        fewer than ten ECGs are left out.
-    seed, checkpoints, device
-        See `ecgkit.training.Run`.
+        The training ECGs with further, finer labels, learnt beside the wanted ones (Caruana 1997, "Multitask learning")
+        and dropped from the classifier in the end. Labels with fewer than ten ECGs are left out.
+    settings, seed, checkpoints, device
+        `SupervisedSettings`, and see `ecgkit.training.Run`.
 
     Returns
     -------
@@ -174,9 +168,8 @@ def evaluate(classifier: Classifier, data: ECGDataset, *, validation: ECGDataset
 
     Parameters
     ----------
-    classifier : Classifier
-    data : ECGDataset
-        Same labels and rate as the classifier.
+    classifier, data : Classifier, ECGDataset
+        Of the same labels and rate.
     validation : ECGDataset, optional
         Where the thresholds of F1 are chosen; without it F1 is left out.
     n_boot, seed : int

@@ -31,18 +31,14 @@ class Augment:
     ----------
     gain : float
         Standard deviation of the logarithm of the gain.
-    angle, scale : float
-        Rotation in degrees, and stretch, of the heart vector (`transform_vcg`); 0 and 1 leave it out.
-    keep_residual : bool
-        Keep what a dipole cannot carry.
+    angle, scale, keep_residual : float, float, bool
+        Of `transform_vcg`; 0 degrees and a stretch of 1 leave it out.
     noise, wander, emg : float
         White noise, 1/f^2 drift and muscle noise at the electrodes, in millivolts.
     mask : float
         Probability of losing a lead, in half of the views (`mask_leads`).
-    blank : float
-        Contiguous share that each lead loses.
-    fewest : int, optional
-        With it half of the views lose whole leads instead, down to this number (`blank_partially`).
+    blank, fewest : float, int, optional
+        Contiguous share that each lead loses; with `fewest`, half of the views lose whole leads (`blank_partially`).
     """
 
     gain: float = 0.0
@@ -87,28 +83,20 @@ class PretrainSettings:
 
     Parameters
     ----------
-    encoder, encoder_options
-        As in `SupervisedSettings`; None is the method's own encoder.
-    crop_seconds : float
-        Length of a view.
-    projection : int
-        Features of the space in which views are compared; the projector is thrown away afterwards.
-    temperature, augment : optional
-        None is the method's own; methods whose loss has no temperature pay no heed.
+    encoder, encoder_options, temperature, augment
+        As in `SupervisedSettings`; temperature of the loss, if it has one; None is the method's own.
+    crop_seconds, projection : float, int
+        Length of a view; features of the space in which views are compared, whose projector is thrown away.
     leads_per_step : int
-        Leads drawn for each batch by methods whose views are leads. A view is the recording with all other leads set
-        to zero, not the input of a single-lead network as in the papers: one encoder for all methods keeps the
-        comparison downstream fair.
+        Leads drawn for each batch by methods whose views are leads: the recording with all other leads set to zero, so
+        that one encoder serves all methods.
     without : tuple of str
         Ingredients that `utah` leaves out (`ecgkit.training.methods.INGREDIENTS`).
-    momentum : float
-        Share of itself that the target of MoCo v3 and BYOL keeps at first; it rises to 1.
-    horizon : int
-        Future steps that CPC predicts.
-    fs : float
-        Sampling rate in Hz of simulated ECGs; where there are data, theirs holds.
-    simulated_per_epoch : int
-        Simulated ECGs (for the contrast, patients) that make an "epoch".
+    momentum, horizon : float, int
+        Share of itself that the target of MoCo v3 and BYOL keeps at first; future steps that CPC predicts.
+    fs, simulated_per_epoch : float, int
+        Sampling rate in Hz of simulated ECGs, where there are no data; how many (for the contrast, patients) make an
+        "epoch".
     schedule : Schedule
     """
 
@@ -134,17 +122,10 @@ class PretrainSettings:
 
 
 class Batch(NamedTuple):
-    """ECGs of one step.
+    """ECGs of one step, `x` `(n, 12, sig_len)` in mV, or `(n, 2, 12, sig_len)` where items are patients.
 
-    Parameters
-    ----------
-    x : Tensor, shape (n, 12, sig_len), or (n, 2, 12, sig_len) where items are patients
-        Millivolts.
-    patients : Tensor of int, shape (n,)
-        Whose ECGs they are.
-    labels : Tensor, shape (n, n_labels), optional
-    alone : Tensor of bool, shape (n,), optional
-        Patients with one ECG only, which stands in both places of `x`.
+    `patients` `(n,)` says whose they are, `alone` `(n,)` which have one ECG only, in both places of `x`; `labels` are
+    `(n, n_labels)`.
     """
 
     x: Tensor

@@ -17,14 +17,14 @@ TESTS = Path(__file__).resolve().parents[1]
 REGISTERED = {"ecgkit.losses": TESTS / "losses", "ecgkit.transforms": TESTS / "transforms"}
 
 
-def public(package: str) -> set[str]:
-    """Functions and classes that the modules of a package define, and names that the package exports."""
-    module = importlib.import_module(package)
-    names = set(module.__all__)
-    for found in pkgutil.iter_modules(module.__path__, prefix=f"{package}."):
-        part = importlib.import_module(found.name)
+def public(room: str) -> set[str]:
+    """Functions and classes that a module or the modules of a package define, and names that it exports."""
+    module = importlib.import_module(room)
+    below = pkgutil.iter_modules(getattr(module, "__path__", []), prefix=f"{room}.")
+    names = set(getattr(module, "__all__", ()))
+    for part in (module, *(importlib.import_module(found.name) for found in below)):
         names |= {name for name, thing in vars(part).items() if not name.startswith("_")
-                  and (inspect.isfunction(thing) or inspect.isclass(thing)) and thing.__module__ == found.name}
+                  and (inspect.isfunction(thing) or inspect.isclass(thing)) and thing.__module__ == part.__name__}
     return names
 
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ecgkit.errors import EcgkitError
-from ecgkit.training.checkpoint import Run, load_checkpoint, run_file
+from ecgkit.training.checkpoint import Run, code_digest, load_checkpoint, run_file
 from ecgkit.training.loop import Schedule, _groups, fit, running_mean
 
 X = torch.randn(64, 5, generator=torch.Generator().manual_seed(0))
@@ -108,6 +108,10 @@ def test_a_killed_process_leaves_a_checkpoint_that_resumes(tmp_path: Path) -> No
 def test_another_run_has_another_checkpoint(tmp_path: Path) -> None:
     files = {run_file(tmp_path, {"seed": seed, "epochs": epochs}) for seed in (0, 1) for epochs in (5, 6)}
     assert len(files) == 4
+
+
+def test_the_code_of_a_room_counts_whether_it_is_a_folder_or_a_module() -> None:
+    assert len({code_digest(), code_digest("losses"), code_digest("transforms")}) == 3
 
 
 def test_a_damaged_checkpoint_is_named_and_kept(tmp_path: Path) -> None:
