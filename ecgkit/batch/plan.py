@@ -31,22 +31,20 @@ _IGNORED = ("__pycache__", ".ipynb_checkpoints", ".DS_Store")
 
 @dataclass(frozen=True)
 class Run:
-    """One notebook with the parameters that it runs with."""
+    """One notebook with the parameters that the profile sets, named ``01_cohort`` or ``03_pretraining-utah``.
 
-    #: ``"01_cohort"``, or ``"03_pretraining-utah"`` for a variant.
+    Its complete run lies or will lie in `folder`, whose name ends in the digest. It reads the results of `needs`, all
+    variants of the notebooks that its own needs, and starts from those of `start`, an earlier variant. `data` are
+    recordings; None for simulated ECGs.
+    """
+
     name: str
-    #: The notebook as it is kept.
     source: Path
-    #: Where its complete run lies or will lie; the name ends in the digest.
     folder: Path
-    #: What the profile sets.
     parameters: dict[str, Any]
-    #: Runs whose results it reads: all variants of the notebooks that its own needs.
     needs: tuple[Run, ...] = ()
-    #: Run of an earlier variant of its notebook, whose results it starts from.
     start: Run | None = None
     threads: int = 1
-    #: Folder of recordings; None for simulated ECGs.
     data: Path | None = None
 
     @property
@@ -181,7 +179,7 @@ def code_digest(path: Path) -> str:
 
 def code_cells(path: Path) -> list[str]:
     """Sources of the code cells of a notebook, executed or not, without injected parameters."""
-    return [_text(cell["source"]) for cell in _cells(path) if cell["cell_type"] == "code"
+    return ["".join(cell["source"]) for cell in _cells(path) if cell["cell_type"] == "code"
             and "injected-parameters" not in cell["metadata"].get("tags", [])]
 
 
@@ -271,10 +269,6 @@ def _cells(path: Path) -> list[dict[str, Any]]:
         return list(json.loads(path.read_text(encoding="utf-8"))["cells"])
     except (json.JSONDecodeError, KeyError, TypeError):
         raise EcgkitError(f"{path} is not a notebook (version 4)") from None
-
-
-def _text(source: str | list[str]) -> str:
-    return source if isinstance(source, str) else "".join(source)
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -36,11 +36,9 @@ _TYPES: dict[str, tuple[type, ...]] = {"bool": (bool,), "int": (int,), "float": 
 def run_planned(run: Run, *, threads: int | None = None) -> Path:
     """Run a notebook of a plan, and put the whole of it into its folder by one rename.
 
-    Notebook and results are made in ``<folder>.partial``. A run that was killed leaves that folder, and the next run of
-    the same digest goes on in it, so that a notebook which keeps checkpoints in its output folder resumes from them.
-
-    An EcgkitError tells of a missing run whose results it reads, a parameter that the notebook does not have or of
-    another type, or a notebook that failed (kept, and named).
+    A run that was killed leaves ``<folder>.partial``, and the next run of the same digest goes on in it, so that a
+    notebook which keeps checkpoints in its output folder resumes from them. An EcgkitError tells of a missing run
+    whose results it reads, and of what `run_notebook` refuses.
     """
     missing = [read.name for read in run.reads if not read.record.is_file()]
     if missing:
@@ -68,11 +66,9 @@ def _run_in(partial: Path, run: Run, threads: int) -> None:
         write_json(spent, minutes)
     spent.unlink()
     write_json(partial / RECORD, {
-        "notebook": run.notebook, **_variant(run), "code": code_digest(run.source),
-        "parameters": effective(run), "minutes": minutes,
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"), "ecgkit": __version__,
-        "machine": machine(),
-    })
+        "notebook": run.notebook, **_variant(run), "code": code_digest(run.source), "parameters": effective(run),
+        "minutes": minutes, "finished": datetime.now(UTC).isoformat(timespec="seconds"), "ecgkit": __version__,
+        "machine": machine()})
 
 
 def _variant(run: Run) -> dict[str, str]:

@@ -29,13 +29,13 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 @dataclass(frozen=True)
 class Variant:
-    """One of the ways in which a profile runs a notebook."""
+    """One of the ways in which a profile runs a notebook, after an earlier one from whose results it starts, if any.
 
-    #: Empty for the only run of a notebook without variants.
+    The name is empty for the only run of a notebook without variants.
+    """
+
     name: str
-    #: All that the profile sets for it.
     parameters: dict[str, Any]
-    #: The earlier variant whose results it starts from, if any.
     after: str = ""
 
 

@@ -179,10 +179,8 @@ def from_arrays(signals: NDArray[Any], labels: NDArray[Any], label_names: Sequen
         Multi-hot, and one name for each.
     fs : float
         Sampling rate in Hz.
-    records : DataFrame, optional
-        One row per ECG; without it every ECG is its own patient.
-    name : str
-        What the data are, for figures and tables.
+    records, name : DataFrame, optional, str
+        One row per ECG, without which every ECG is its own patient; what the data are, for figures and tables.
     """
     if records is None:
         numbers = [f"{k:05d}" for k in range(len(signals))]
@@ -196,10 +194,8 @@ def join(*datasets: ECGDataset, name: str | None = None) -> ECGDataset:
 
     Parameters
     ----------
-    *datasets : ECGDataset
-        Each with a name of its own.
-    name : str, optional
-        What the pool is, for figures and tables; by default the names with ``+`` between them.
+    *datasets, name : ECGDataset, str, optional
+        Each with a name of its own; that of the pool is by default theirs with ``+`` between them.
 
     Returns
     -------

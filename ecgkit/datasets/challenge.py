@@ -109,8 +109,7 @@ def _labels(dx: pd.Series[str], labels: str | Sequence[str]) -> tuple[NDArray[np
         raise EcgkitError(f"labels={labels!r}: give 'all', 'scored' or a list of codes, abbreviations or names")
     else:
         wanted = [_code(label) for label in labels]
-    names = snomed()["name"]
-    return multi_hot(found, wanted), [str(names.get(code, code)) for code in wanted]
+    return multi_hot(found, wanted), [str(table["name"].get(code, code)) for code in wanted]
 
 
 def _code(label: str) -> str:

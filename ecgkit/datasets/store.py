@@ -56,10 +56,9 @@ def read_table(path: Path, missing: str, columns: Iterable[str] = (), lacks: str
 class Source:
     """What is to be read, and how.
 
-    The short `name` (``"ptbxl"``) is part of the store's folder; `records` are names and `files` the files of each,
-    relative to `root`: a record that lacks one is left out, and a change of size or time of any is a reason to read all
-    again. `read` is importable by name or a `functools.partial` of such a function and gives `sig_len` samples;
-    `options` (JSON values) are what else changes the signals.
+    `name` is part of the store's folder; `records` are names and `files` those of each, relative to `root`: a record
+    that lacks one is left out, and a changed one is a reason to read all again. `read`, which other processes import,
+    gives `sig_len` samples; `options` (JSON values) are what else changes the signals.
     """
 
     name: str

@@ -16,10 +16,8 @@ from ecgkit.leads import N_LEADS
 class StepEncoder(nn.Module, ABC):
     """Fully connected layers over steps that do not overlap; a subclass adds the context of the steps so far.
 
-    In eval mode neither a step nor its context depends on a later sample; in training, batch normalisation sees the
-    whole batch. `build_encoder(**config)` builds the encoder again. A step has `stride` samples (what is left at the
-    end of a signal is not seen) and `step_features`, the width of all `depth` layers, each with batch normalisation and
-    a rectifier.
+    In eval mode neither a step nor its context depends on a later sample. A step has `stride` samples (what is left at
+    the end of a signal is not seen) and `step_features`, the width of all `depth` layers.
     """
 
     def __init__(self, config: dict[str, Any], *, n_leads: int, stride: int, step_features: int, depth: int,

@@ -133,12 +133,9 @@ GROUP_SIZES = (len(LIMB), len(CHEST))
 class DualStream(nn.Module):
     """Encoder with one stream for the limb leads and one for the chest leads.
 
-    Our form of the dual-stream encoder over lead groups of Dade et al. 2026 (10.1016/j.hroo.2026.01.016): the code of
-    their network, which extends TemporalNet, is not public, so each stream is an `XResNet1d` here. The streams share no
-    weights and never see each other's leads, so one may be the contrastive view of the other. Together the default
-    ones are as large as one xresnet1d18 of width 64.
-
-    `backbone` is a depth of `XResNet1d`, and the other parameters are those of each stream.
+    Our form of the encoder over lead groups of Dade et al. 2026 (10.1016/j.hroo.2026.01.016), whose code is not public:
+    each stream is an `XResNet1d`, of depth `backbone`. They share no weights and never see each other's leads, so one
+    may be the contrastive view of the other. Together the default ones are as large as one xresnet1d18 of width 64.
     """
 
     def __init__(self, *, backbone: str = "xresnet1d18", widths: Sequence[int] = (45, 45, 45, 45),

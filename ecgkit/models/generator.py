@@ -187,9 +187,8 @@ class Discriminator(nn.Module):
 
     It looks at the signal, its slope and its curvature, the first time at the full rate: an edit that is a little too
     smooth, or bends a little too late, is hardly seen in the signal itself. Its score rests on the mean and on the
-    maximum over time, so give it windows of the length that it was trained on. `n_conditions` numbers are what an ECG
-    is judged against, `widths` the channels of each level, of which each but the first halves the rate; signals are
-    divided by `millivolts`.
+    maximum over time, so give it windows of the length that it was trained on. Each level but the first halves the
+    rate.
     """
 
     def __init__(self, n_conditions: int, *, widths: Sequence[int] = (32, 64, 96, 128, 128), kernel_size: int = 7,

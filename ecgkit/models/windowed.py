@@ -34,17 +34,11 @@ MANY_BATCHES = 16
 
 
 class WindowedModel(nn.Module):
-    """An encoder that sees ECGs in millivolts, of any length, through evenly spaced windows.
+    """An encoder that sees ECGs in millivolts, of any length, through evenly spaced windows of `crop_len` samples.
 
-    Parameters
-    ----------
-    encoder : Module
-        From `(batch, 12, crop_len)` to `(batch, encoder.n_features)`.
-    fs, crop_len : float, int
-        Sampling rate in Hz that the encoder expects, and samples of a window.
-    millivolts : float
-        One number for all leads by which signals are divided, so that limb-lead algebra and the heart vector's
-        direction stay; the standard deviation of the training signals.
+    It maps `(batch, 12, crop_len)` at `fs` Hz to `(batch, encoder.n_features)`. Signals are divided by `millivolts`,
+    one number for all leads, so that limb-lead algebra and the heart vector's direction stay: the standard deviation of
+    the training signals.
     """
 
     millivolts: Tensor
@@ -91,7 +85,7 @@ class Embedder(WindowedModel):
     """One embedding per ECG in millivolts, of any length from one window on.
 
     A longer ECG is cut into evenly spaced, half-overlapping windows, whose embeddings are averaged. Parameters are
-    those of `WindowedModel`; `n_features` is the length of an embedding.
+    those of `Classifier`; `n_features` is the length of an embedding.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -112,7 +106,7 @@ class Classifier(WindowedModel):
     Parameters
     ----------
     encoder, fs, crop_len, millivolts
-        See `WindowedModel`.
+        The network that embeds a window, its rate in Hz, its samples, and by what signals are divided.
     label_names : sequence of str
         One per logit.
     dropout, aggregate : float, {"mean", "max"}

@@ -31,11 +31,9 @@ class Run:
 
     Parameters
     ----------
-    description : str
-        Shown beside the progress bar.
-    identity : mapping
-        What tells this run from others beside the seed. Networks count by their weights, datasets by their
-        fingerprint, settings by their fields; nothing is looked at where no checkpoint is kept.
+    description, identity : str, mapping
+        Shown beside the progress bar; what tells this run from others beside the seed. Networks count by their weights,
+        datasets by their fingerprint, settings by their fields; nothing is looked at where no checkpoint is kept.
     seed : int
         Of the weights, the batches and all other draws.
     checkpoints : path, optional

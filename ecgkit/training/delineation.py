@@ -60,17 +60,9 @@ TEMPO = 1.25
 
 @dataclass(frozen=True)
 class DelineationSettings:
-    """What training the delineator needs.
+    """What training the delineator needs: `options` of `Delineator`, and the length of a window in `seconds`.
 
-    Parameters
-    ----------
-    options : dict
-        Of `Delineator`.
-    seconds, ecgs_per_epoch : float, int
-        Length of a window; how many make an "epoch".
-    real_share : float
-        Share of each batch that is drawn from annotated recordings, where there are any.
-    schedule : Schedule
+    So many windows make an "epoch"; `real_share` of each batch are of annotated recordings, where there are any.
     """
 
     options: dict[str, Any] = field(default_factory=dict)

@@ -189,14 +189,9 @@ def _path(x: NDArray[np.float64], y: NDArray[np.bool_],
 
 @dataclass(frozen=True)
 class HeadSettings:
-    """What an MLP head needs.
+    """What an MLP head needs: `hidden` units with a rectifier, `dropout` before the output, and AdamW's settings.
 
-    Parameters
-    ----------
-    hidden, dropout : int, float
-        Units of the one hidden layer, with a rectifier; before the output.
-    steps, batch_size, learning_rate, weight_decay
-        Of AdamW; ECGs are drawn with replacement, so that the steps are as many however few ECGs there are.
+    ECGs are drawn with replacement, so that the steps are as many however few ECGs there are.
     """
 
     hidden: int = 128

@@ -68,19 +68,16 @@ class SimulatedSettings:
 
     Parameters
     ----------
-    encoder, encoder_options
-        As in `SupervisedSettings`.
-    fs, crop_seconds, finer
-        Of the simulated ECGs; see `ecgkit.simulator.Cohort`.
+    encoder, encoder_options, fs, crop_seconds, finer
+        As in `SupervisedSettings`, and of the simulated ECGs (`ecgkit.simulator.Cohort`).
     superclass_weight, interval_weight, beat_weight : float
         Beside the cross-entropy of the severities: of that of PTB-XL's five superclasses, which follow from them, of
         the squared error of the standardised intervals, and of that of the clean beat drawn from the noisy ECG (a
         network that only names diseases forgets the waves that real diseases change in other ways).
     gain, mask : float
-        Spread of the gain (`ecgkit.transforms.scale_gain`), probability that a lead goes missing (`mask_leads`).
-    ecgs_per_epoch : int
+        Of `ecgkit.transforms.scale_gain` and `mask_leads`.
+    ecgs_per_epoch, schedule : int, Schedule
         Simulated ECGs that make an "epoch"; none is ever seen twice.
-    schedule : Schedule
     """
 
     encoder: str = "xresnet1d18"
