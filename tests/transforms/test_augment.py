@@ -23,6 +23,7 @@ from ecgkit.transforms import (
     blank_group,
     blank_partially,
     blank_parts,
+    crop_at,
     emg_power,
     every_crop,
     filtered,
@@ -56,6 +57,12 @@ def test_random_crops_reach_both_ends_and_repeat_by_seed() -> None:
     x = random_crop(ramp(500, 12), 10, torch.Generator().manual_seed(1))
     assert set(x[:, 0, 0].tolist()) == {0.0, 1.0, 2.0}
     assert torch.equal(x, random_crop(ramp(500, 12), 10, torch.Generator().manual_seed(1)))
+
+
+def test_a_crop_begins_where_it_is_told() -> None:
+    x = ramp(3, 12) + 100 * torch.arange(3)[:, None, None]
+    found = crop_at(x, torch.tensor([0, 7, 2]), 5)
+    assert torch.equal(found, torch.stack([x[0, :, 0:5], x[1, :, 7:12], x[2, :, 2:7]]))
 
 
 @given(st.integers(1, 40), st.integers(0, 100))
