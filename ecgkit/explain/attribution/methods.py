@@ -204,10 +204,8 @@ def attribute(model: nn.Module, x: NDArray[np.float32], target: str | int, *, me
         From `(batch, 12, sig_len)` float32 in mV to logits `(batch, n_labels)`.
     x : ndarray, shape (n, 12, sig_len)
         Millivolts.
-    target : str or int
-        Label, or its place among the logits.
-    method : str
-        One of `METHODS`.
+    target, method : str or int, str
+        Label, or its place among the logits; one of `METHODS`.
     background : ndarray, shape (m, 12, sig_len), optional
         Real normal ECGs: needed by expected gradients (Erion et al. 2021), and by Kernel SHAP (Lundberg & Lee 2017),
         where the median of their beats stands in for a wave that takes no part: an ECG without waves would be no ECG,
@@ -215,14 +213,10 @@ def attribute(model: nn.Module, x: NDArray[np.float32], target: str | int, *, me
         mean, and without one at zeros.
     waves : Waves, optional
         Of the same ECGs, for Kernel SHAP; without them `ecgkit.physiology.delineate` finds them.
-    label_names : sequence of str, optional
-        Names of the logits, where the model has no `label_names`.
-    fs : float, optional
-        Sampling rate in Hz, where waves are to be found and the model has no `fs`.
-    seed : int
-        Of what a method draws.
-    batch_size : int
-        Signals that pass through the model together.
+    label_names, fs : sequence of str, float, optional
+        Names of the logits, and sampling rate in Hz (where waves are to be found), if the model has no such attributes.
+    seed, batch_size : int
+        Of what a method draws; signals that pass through the model together.
     **options
         Of the method: `n_samples`, `n_steps`, `stdev`, as `METHODS` says.
 
@@ -261,23 +255,18 @@ def completeness_error(model: nn.Module, x: NDArray[np.float32], maps: NDArray[n
     `background`, `waves`, `label_names`, `fs` and `batch_size`.
     """
     ask = _ask(model, x, target, _arm(method, {}), **given)
-    before = _reference(ask, method)
-    if before is None:
+    if method not in _REFERENCES:
         return np.full(len(x), np.nan)
-    promised = ask.logits(x) - before
+    promised = ask.logits(x) - _REFERENCES[method](ask)
     error = np.abs(maps.sum(axis=(1, 2), dtype=np.float64) - promised)
     return np.divide(error, np.abs(promised), out=np.full(len(x), np.nan), where=promised != 0)
 
 
-def _reference(ask: _Ask, method: str) -> NDArray[np.float64] | None:
-    """Logits `(n,)` or `(1,)` from which a method counts; None where there is no such thing."""
-    if method == "integrated-gradients":
-        return ask.logits(_baseline(ask))
-    if method == "expected-gradients":
-        return ask.logits(ask.background).mean(keepdims=True)
-    if method == "kernel-shap":
-        return ask.logits(ask.replaced)
-    return None
+#: Logits `(n,)` or `(1,)` from which methods count.
+_REFERENCES: dict[str, Callable[[_Ask], NDArray[np.float64]]] = {
+    "integrated-gradients": lambda ask: ask.logits(_baseline(ask)),
+    "expected-gradients": lambda ask: ask.logits(ask.background).mean(keepdims=True),
+    "kernel-shap": lambda ask: ask.logits(ask.replaced)}
 
 
 def _arm(method: str, options: dict[str, float]) -> _Arm:

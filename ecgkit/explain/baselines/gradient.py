@@ -49,10 +49,9 @@ class Wachter(Search):
     ----------
     classifier, label_names
         As in `Search`.
-    fs : float
-        Sampling rate in Hz.
-    smooth : bool
-        Whether the edit is drawn through a Gaussian low-pass, so that next to nothing of it lies above 25 Hz.
+    fs, smooth : float, bool
+        Sampling rate in Hz; whether the edit is drawn through a Gaussian low-pass, so that next to nothing of it
+        lies above 25 Hz.
     steps, learning_rate : int, float
         Of Adam: at most so many, and in mV.
     weight : float
@@ -82,16 +81,13 @@ class LatentAscent(Search):
     ----------
     classifier, label_names
         As in `Search`.
-    fs : float
-        Sampling rate in Hz.
-    plain : bool
-        Whether the counterfactual is ``decoded(new code)`` instead, as published; it is smoother than an ECG.
+    fs, plain : float, bool
+        Sampling rate in Hz; whether the counterfactual is ``decoded(new code)`` instead, as published, and smoother
+        than an ECG.
     steps, learning_rate : int, float
         Of Adam: at most so many, and in units of the code.
-    schedule : Schedule
-        Of the autoencoder's training.
-    autoencoder : Autoencoder, optional
-        A trained one: it knows nothing of the classifier, and serves several.
+    schedule, autoencoder : Schedule, Autoencoder, optional
+        How the autoencoder is trained, or a trained one: it knows nothing of the classifier, and serves several.
     """
 
     doing = "searching codes"
@@ -187,10 +183,8 @@ class PGD(Search):
     ----------
     classifier, label_names
         As in `Search`.
-    norm : float, optional
-        L2 norm of all edits over leads and samples, in mV.
-    steps : int
-        For each norm.
+    norm, steps : float, int, optional
+        L2 norm of all edits over leads and samples, in mV; steps for each norm.
     seed : int
         Of the direction in which an attack goes where the classifier has no slope.
     """
@@ -227,7 +221,7 @@ class PGD(Search):
             if not len(left):
                 break
             norms = torch.full((len(left),), rms * math.sqrt(x[0].numel())).to(x)
-            best[left], miss = self._attack(x[left], partial(_miss, aim, left), norms)
+            best[left], miss = self._attack(x[left], partial(aim.miss, rows=left), norms)
             left = left[miss > 0]
         return best
 
@@ -249,11 +243,6 @@ class PGD(Search):
             slope, = torch.autograd.grad(value.sum(), new)
             direction = unit(direction - _PATH / self.steps * unit(slope) + nudge)
         return best, score
-
-
-def _miss(aim: Aim, rows: Tensor, logits: Tensor) -> Tensor:
-    """The gap to the target; 0 once it is reached."""
-    return aim.gap(logits, rows) * ~aim.reached(logits, rows)
 
 
 def unit(x: Tensor) -> Tensor:

@@ -28,12 +28,8 @@ _CHUNK = 256
 class Search:
     """An explainer that knows nothing beforehand and searches anew for each ECG; a subclass gives `_one`.
 
-    Parameters
-    ----------
-    classifier : Module
-        From `(batch, 12, sig_len)` in mV to logits `(batch, n_labels)`; left as it was found.
-    label_names : sequence of str
-        Names of the logits.
+    The classifier, from `(batch, 12, sig_len)` in mV to logits `(batch, n_labels)` with such names, is left as it was
+    found.
     """
 
     #: Shown beside the progress bar.
@@ -82,6 +78,10 @@ class Aim:
         """Huber distance of the asked logits from the wanted ones, `(len(rows),)`."""
         return smooth_l1_loss(logits[:, self.places], self.wanted[rows], reduction="none").sum(dim=1)
 
+    def miss(self, logits: Tensor, rows: Tensor) -> Tensor:
+        """The gap; 0 once the target is reached."""
+        return self.gap(logits, rows) * ~self.reached(logits, rows)
+
     def push(self, logits: Tensor) -> Tensor:
         """How far the asked logits lie on the side away from the target, `(n,)`: the lower the better, without end."""
         side = torch.where(self.wanted < 0, -1.0, 1.0)
@@ -120,12 +120,8 @@ class NearestUnlikeNeighbour(Search):
     is the counterfactual: another patient's, so that nearly every sample changes. Turning leaves a seam, so the nearest
     `TRIES` are asked again as turned. Where the background has none that serves, the ECG itself comes back.
 
-    Parameters
-    ----------
-    classifier, label_names
-        As in `Search`.
-    background : ndarray, shape (m, 12, sig_len)
-        Real ECGs in mV, none of the patients that are explained.
+    The background `(m, 12, sig_len)` are real ECGs in mV, none of the patients that are explained; the rest is as in
+    `Search`.
     """
 
     doing = "looking for neighbours"

@@ -181,11 +181,11 @@ def unedited(bench: Bench, asked: pd.DataFrame) -> Answers:
 
 
 def examine(answers: Answers, bench: Bench, asked: pd.DataFrame) -> pd.DataFrame:
-    """Examine every answer.
+    """Examine every answer, one row for each question.
 
     Returns
     -------
-    DataFrame, one row for each question
+    DataFrame
         `patient_id`, `label`, `wanted`; `reached`, `valid` and `abstained` (0 or 1). nan where a question has no
         meaning, and for all but those three where there is no valid answer: `transfer` (share of the judges that
         follow, and one column for each), `rule away` and `rule there` (the defining rules turned, by what was asked),
@@ -248,11 +248,5 @@ def _followed(bench: Bench, rows: NDArray[np.intp], after: NDArray[np.float32], 
     first = np.stack([p[rows, place] for p in bench.opinions.values()], axis=1)
     second = np.stack([probability(classify(judge, after))[:, place] for judge in bench.judges.values()], axis=1)
     followed = transfer(first, second, [bench.thresholds[name][place] for name in bench.judges], up, valid)
-    return {"transfer": _mean(followed),
+    return {"transfer": pd.DataFrame(followed).mean(axis=1).to_numpy(),
             **{f"transfer to {name}": column for name, column in zip(bench.judges, followed.T, strict=True)}}
-
-
-def _mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean of each row over what is not nan; nan where nothing is."""
-    known = (~np.isnan(values)).sum(axis=1)
-    return np.where(known > 0, np.nansum(values, axis=1) / np.maximum(known, 1), np.nan)

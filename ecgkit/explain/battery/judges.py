@@ -42,8 +42,8 @@ def validity_table(outcome: Any, target: Any) -> pd.DataFrame:
     """
     what = pd.Series(np.asarray(outcome), name="outcome")
     if not what.isin(OUTCOMES).all():
-        raise EcgkitError(f"an outcome is none of {', '.join(OUTCOMES)}; give what ecgkit.explain.scoring's "
-                          "outcomes returns")
+        raise EcgkitError(f"an outcome is none of {', '.join(OUTCOMES)}; give what outcomes of "
+                          "ecgkit.explain.battery.judges returns")
     by = pd.Series(np.asarray(target), name="target")
     counts = pd.crosstab(by, what).reindex(columns=list(OUTCOMES), fill_value=0)
     total = counts.sum(axis=1)
@@ -227,9 +227,8 @@ def transfer(before: Any, after: Any, thresholds: Any, up: Any, valid: Any) -> A
     before, after, thresholds : array_like, shape (n, n_judges), (n, n_judges), (n_judges,)
         Each judge's scores of the asked label, and its threshold, from which it calls the label; chosen on other ECGs
         (`ecgkit.evaluation.best_f1_thresholds` on validation).
-    up : bool or array_like of bool, shape (n,)
-    valid : array_like of bool, shape (n,)
-        Whether the explained classifier flipped.
+    up, valid : array_like of bool, shape (n,)
+        What was asked (or one bool for all), and whether the explained classifier flipped.
 
     Returns
     -------
@@ -277,10 +276,9 @@ def survives(classifier: nn.Module, before: Signals, after: Signals, *, place: i
     flipped the classifier, or the disturbance alone does.
     """
     disturbances = disturb(before, fs)
-    names = list(disturbances)
-    first, second = (np.stack([probability(classify(classifier, disturbances[name](x)))[:, place] for name in names],
-                              axis=1) for x in (before, after))
-    return pd.DataFrame(transfer(first, second, np.full(len(names), 0.5), up, valid), columns=names)
+    first, second = (np.stack([probability(classify(classifier, disturbed(x)))[:, place]
+                               for disturbed in disturbances.values()], axis=1) for x in (before, after))
+    return pd.DataFrame(transfer(first, second, np.full(len(disturbances), 0.5), up, valid), columns=list(disturbances))
 
 
 def disturb(reference: Signals, fs: float, seed: int = 0) -> dict[str, Callable[[Signals], Signals]]:

@@ -63,10 +63,7 @@ def cell_sums(maps: NDArray[Any], cells: NDArray[np.integer[Any]]) -> Array:
 
 def places(values: Array) -> NDArray[np.intp]:
     """Place of each value of a row from the largest (0) down, `(n, n_values)`; equals in their order, nan last."""
-    order = np.argsort(-values, axis=1, kind="stable")
-    place = np.empty_like(order)
-    np.put_along_axis(place, order, np.broadcast_to(np.arange(values.shape[1]), order.shape), axis=1)
-    return place
+    return np.argsort(-values, axis=1, kind="stable").argsort(axis=1)
 
 
 #: Millivolts: what changes less is not seen on paper.
@@ -155,12 +152,9 @@ def distance_to_truth(before: NDArray[Any], after: NDArray[Any], truth: NDArray[
     `truth` is `Cohort.counterfactual` in mV, with the same beats and noise, but for atrial fibrillation, without which
     the rhythm is another: there the distances have no meaning.
 
-    Returns
-    -------
-    DataFrame, n rows
-        `rms` (mV; of after - truth over leads and time), `relative` (the same, divided by that of before - truth: 1 for
-        an explainer that does nothing, 0 for the truth) and `correlation` (of the edit with the true difference; 0 for
-        an edit that is nothing). The latter two are nan where there is nothing to change.
+    Columns `rms` (mV; of after - truth over leads and time), `relative` (the same, divided by that of before - truth: 1
+    for an explainer that does nothing, 0 for the truth) and `correlation` (of the edit with the true difference; 0 for
+    an edit that is nothing). The latter two are nan where there is nothing to change.
     """
     if not before.shape == after.shape == truth.shape or before.ndim != 3:
         raise EcgkitError(f"ECGs of shapes {before.shape}, {after.shape} and {truth.shape}; all must be (n, 12, "

@@ -56,12 +56,12 @@ class ExchangeCurve:
 def _exchanged(classifier: nn.Module, x: NDArray[np.float32], into: NDArray[np.float32], masks: Iterable[NDArray[Any]],
                label: int, known: NDArray[np.bool_]) -> Array:
     """Logits of a label for the hybrids ``into * m + x * (1 - m)`` of each mask m, `(n, n_masks)`; nan if not known."""
-    columns = []
+    start, end, columns = x[known], into[known], []
     for mask in masks:
         column = np.full(len(x), np.nan)
         if known.any():
             m = mask[known].astype(np.float32)
-            column[known] = classify(classifier, into[known] * m + x[known] * (1 - m))[:, label]
+            column[known] = classify(classifier, end * m + start * (1 - m))[:, label]
         columns.append(column)
     return np.stack(columns, axis=1)
 
@@ -78,11 +78,8 @@ def deletion(classifier: nn.Module, x: NDArray[np.float32], replacement: NDArray
     label goes first, that against it last. Each of the `n_steps` is of the same number of cells, as near as may be, and
     one more pass of all ECGs: give all methods the same cells and steps. Samples of no cell stay.
 
-    Returns
-    -------
-    ExchangeCurve
-        The share is that of the cells. A high `area` is good: it is 1 less the area under the normalised curve
-        (f - f_last) / (f_first - f_last), which other authors print and which is to be low.
+    The curve's share is that of the cells. A high `area` is good: it is 1 less the area under the normalised curve
+    (f - f_last) / (f_first - f_last), which other authors print and which is to be low.
     """
     return _in_order(classifier, x, replacement, maps, cells, label, n_steps, signed)
 
@@ -164,19 +161,10 @@ def quac(classifier: nn.Module, x: NDArray[np.float32], counterfactual: NDArray[
          label: int, fs: float, *, n_steps: int = STEPS, signed: bool = False) -> ExchangeCurve:
     """QuAC curve and score: the most important parts of an ECG become those of its counterfactual first.
 
-    Parameters
-    ----------
-    maps : ndarray, shape (n, 12, sig_len), or None
-        None takes the counterfactual's own edit. Importance, and the edges of the mask, are averaged over 50 ms, so
-        that no hybrid jumps from sample to sample.
-    n_steps : int
-        Masks beside the empty one, each one more pass of all ECGs. Their size grows as the square of the step, because
-        a good explanation is a small part of the signal.
-
-    Returns
-    -------
-    ExchangeCurve
-        `share` is ``|m|``, `area` is the score.
+    Without `maps`, importance is the counterfactual's own edit. It, and the edges of the mask m, are averaged over 50
+    ms, so that no hybrid jumps from sample to sample. Beside the empty mask there are `n_steps`, each one more pass of
+    all ECGs; their size grows as the square of the step, because a good explanation is a small part of the signal. The
+    curve's `share` is ``|m|``, its `area` is the score.
     """
     importance = np.asarray(counterfactual, dtype=np.float64) - x if maps is None else maps
     same_shape(x=x, counterfactual=counterfactual, maps=importance)

@@ -59,11 +59,9 @@ def embedding_distances(real: NDArray[Any], fake: NDArray[Any], patients: Any, *
     `real` and `fake` are embeddings `(n, n_features)`, for example by ``ecgkit.pretrained().embed``, of ECGs as
     `fresh_discriminator` asks for them. The real ones are cut into two halves by their `patients`.
 
-    Returns
-    -------
-    DataFrame with rows "made" and "real"
-        `n` compared with the first half of the real ones (made ECGs, or the second half, as many of each), their
-        `frechet` distance from it, and their mean `neighbours` distance to the 5 nearest in it.
+    Rows "made" and "real" say how many, `n`, were compared with the first half of the real ones (made ECGs, or the
+    second half, as many of each), their `frechet` distance from it, and their mean `neighbours` distance to the 5
+    nearest in it.
     """
     generator = np.random.default_rng(seed)
     names, whose = np.unique(np.asarray(patients).astype(str), return_inverse=True)
@@ -100,7 +98,9 @@ def reidentification_rank(queries: NDArray[Any], query_patients: Any, query_reco
     """Where a patient's other ECG ranks among all by similarity to the edited one.
 
     Similarity is the cosine after the gallery's mean is taken from all embeddings: what all ECGs have in common tells
-    no patient from another.
+    no patient from another. Rank 1 is the most similar, and the best counts where a patient has several others; equals
+    share the middle of their ranks, so that embeddings that are all alike give about half of m. A patient without other
+    ECG has nan.
 
     Parameters
     ----------
@@ -108,12 +108,6 @@ def reidentification_rank(queries: NDArray[Any], query_patients: Any, query_reco
         Embeddings of edited ECGs (those of the originals give the rank to compare with), whose ECG it was, and which.
     gallery, gallery_patients, gallery_records : array_like, shape (m, n_features), (m,), (m,)
         The same of real ECGs. The ECG that was edited may be among them; it is not compared with its own edit.
-
-    Returns
-    -------
-    ndarray, shape (n,)
-        1 is the most similar of all; the best rank where a patient has several others; equals share the middle of their
-        ranks, so that embeddings that are all alike give about half of m. nan for a patient without other ECG.
     """
     patients, records = np.asarray(query_patients), np.asarray(query_records)
     known, names = np.asarray(gallery_patients), np.asarray(gallery_records)

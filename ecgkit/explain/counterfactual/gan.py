@@ -138,7 +138,7 @@ class CounterfactualGAN:
 
     def __call__(self, x: NDArray[np.float32], target: Mapping[str, Any], *,
                  noise: NDArray[np.float32] | None = None) -> Counterfactuals:
-        """Counterfactuals of ECGs.
+        """Counterfactuals; those that fall short, look unreal or lack a twin's consent are not valid, saying why.
 
         Parameters
         ----------
@@ -149,11 +149,6 @@ class CounterfactualGAN:
             the absence of the others.
         noise : ndarray, shape (n, n_noise), optional
             Random numbers for another answer; zeros by default.
-
-        Returns
-        -------
-        Counterfactuals
-            One that fell short, looks like no real ECG, or is not followed by a twin is not valid and says why.
 
         Raises
         ------
@@ -226,9 +221,8 @@ class CounterfactualGAN:
         condition = generator_condition(logits, wanted, asked, torch.from_numpy(noise))
         device = next(self._generator.parameters()).device
         with torch.no_grad():
-            parts = [self._generator(torch.from_numpy(x[start:start + BATCH]).to(device),
-                                     condition[start:start + BATCH].to(device)).cpu()
-                     for start in range(0, len(x), BATCH)]
+            parts = [self._generator(some.to(device), told.to(device)).cpu() for some, told in zip(
+                torch.from_numpy(x).split(BATCH), condition.split(BATCH), strict=True)]
         return torch.cat(parts).numpy()
 
     def _doubted(self, found: Counterfactuals, x: NDArray[np.float32],

@@ -43,21 +43,15 @@ class Weights:
 
     Parameters
     ----------
-    reach : float
-        The classifiers' logit of the asked label against the wanted one (Huber).
-    keep : float
-        The same of labels that are to stay.
+    reach, keep : float
+        The classifiers' logit of the asked label against the wanted one (Huber), and the same of labels that stay.
     adversarial : float
         Hinge loss against the discriminator.
-    size, count, group, smooth : float
+    size, count, group, smooth, local : float
         Of the edit: mean absolute value, share of the samples that are changed at all, mean over lead × segment of the
-        root mean square, mean absolute slope.
-    local : float
-        Mean absolute value of what no heart vector explains of the edit.
-    warp : float
-        Mean absolute displacement of time.
-    cycle : float
-        Mean absolute difference after the way back.
+        root mean square, mean absolute slope, mean absolute value of what no heart vector explains.
+    warp, cycle : float
+        Mean absolute displacement of time, and difference after the way back.
     variety : float
         How much two draws of the random numbers are to differ (Mao et al. 2019).
     """

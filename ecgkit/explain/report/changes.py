@@ -92,10 +92,7 @@ def written(after: pd.DataFrame, change: pd.DataFrame, columns: list[str],
 
 def in_words(before: pd.Series[float], after: pd.Series[float], repeatability: Mapping[str, float],
              most: int = 6) -> list[str]:
-    """The changes beyond repeatability, with `most` voltages: `QRS 148 → 96 ms`, `R in V5 1.20 → 0.84 mV`.
-
-    `before` and `after` are rows of `ecgkit.physiology.measure`'s table.
-    """
+    """The changes beyond repeatability, with `most` voltages: `QRS 148 → 96 ms`, `R in V5 1.20 → 0.84 mV`."""
     change = difference(before, after.to_frame().T)
     counts = beyond(change, repeatability).iloc[0]
     return [f"{name_of(column)} {number(column, before[column])} → {number(column, after[column])} {unit_of(column)}"

@@ -100,11 +100,9 @@ def sufficiency_table(logit: Logit, style: Tensor, ends: Tensor, moves: Sequence
     Of those ECGs alone that, as they are drawn again, lie on the side that they are to leave (probability 0.5), the
     lower one if the label is to be `raised`. Moves come in the order of their importance.
 
-    Returns
-    -------
-    DataFrame, indexed by `moves` from 1
-        `n`, `flipped` with `flipped_low` and `flipped_high`, `effect` (mean change of the logit in the wanted
-        direction), and `random`, the share that as many other coordinates flip, each moved to an end at random.
+    Indexed by `moves` from 1: `n`, `flipped` with `flipped_low` and `flipped_high`, `effect` (mean change of the logit
+    in the wanted direction), and `random`, the share that as many other coordinates flip, each moved to an end at
+    random.
     """
     sign = 1.0 if raised else -1.0
     before = sign * logit(style)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ecgkit.errors import EcgkitError
 from ecgkit.leads import LEADS, N_LEADS, resample
 from ecgkit.physiology import COLUMNS, MedianBeats, measure
+from ecgkit.physiology.median_beat import OFFSET, ONSET
 from ecgkit.physiology.repeat import limits_of_agreement
 
 #: Seconds of a beat, which then beats 60 times a minute, and how much of them lies before the R peak.
@@ -21,7 +22,6 @@ FADE = 60.0
 #: Without a P wave, the beat ends so many milliseconds before the next QRS begins.
 _CLEAR = 40.0
 _P, _QRS, _T = range(3)
-_ONSET, _OFFSET = 0, 2
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,8 @@ def tiled(beats: Any, sig_len: int) -> Any:
 
 def _fade(marks: NDArray[np.float64], rr: NDArray[np.float64], ms: NDArray[np.float64]) -> NDArray[np.float64]:
     """Weights `(n, period)` that fall along a cosine to 0 at the ends of what belongs to the beat."""
-    next_beat = np.where(np.isnan(marks[:, _P, _ONSET]), marks[:, _QRS, _ONSET] - _CLEAR, marks[:, _P, _ONSET]) + rr
-    left = np.fmax(ms[0], marks[:, _T, _OFFSET] - rr)
+    next_beat = np.where(np.isnan(marks[:, _P, ONSET]), marks[:, _QRS, ONSET] - _CLEAR, marks[:, _P, ONSET]) + rr
+    left = np.fmax(ms[0], marks[:, _T, OFFSET] - rr)
     right = np.fmin(ms[-1], next_beat)
     inside = np.minimum(ms - left[:, None], right[:, None] - ms) / FADE
     return 0.5 - 0.5 * np.cos(np.pi * inside.clip(0, 1))
@@ -100,12 +100,9 @@ def measured_effects(before: pd.DataFrame, after: pd.DataFrame, patients: Any = 
                      seed: int = 0) -> pd.DataFrame:
     """How measurements (of `measured_beats`) of the same beats change; see `limits_of_agreement`.
 
-    Returns
-    -------
-    DataFrame, indexed by `measurement`
-        `says` (how a name says it), `unit`, `n` beats in which it was measured both times, `effect` (mean change in
-        its unit) with the 95 % interval `effect_low` and `effect_high`, and `spread`: the standard deviation of the
-        measurement over the beats before, but at least `LEAST`, since R' is nearly always 0.
+    Columns `says` (how a name says it), `unit`, `n` beats in which it was measured both times, `effect` (mean change in
+    its unit) with the 95 % interval `effect_low` and `effect_high`, and `spread`: the standard deviation of the
+    measurement over the beats before, but at least `LEAST`, since R' is nearly always 0.
     """
     table = limits_of_agreement(before, after, patients, n_boot=n_boot, seed=seed)
     return pd.DataFrame({"says": table.index.map(NAMED), "unit": [COLUMNS[name].split(";")[0] for name in table.index],

@@ -53,14 +53,10 @@ class StyleExplainer:
 
     Parameters
     ----------
-    classifier : Module
-        From `(batch, 12, sig_len)` in mV to logits `(batch, n_labels)`.
-    label_names : sequence of str
-        One per logit.
-    fs : float
-        Sampling rate in Hz.
-    seconds : float
-        Length of the strips.
+    classifier, label_names : Module, sequence of str
+        From `(batch, 12, sig_len)` in mV to logits `(batch, n_labels)`, and their names.
+    fs, seconds : float
+        Sampling rate in Hz, and length of the strips.
     settings : StyleSettings
     """
 
@@ -155,19 +151,10 @@ class StyleExplainer:
 
     def explain(self, beats: Beats, label: str, *, raised: bool = True, search: Beats | None = None, n_top: int = 10,
                 patients: Any = None, seed: int = 0) -> Discovery:
-        """Find, name and test the coordinates of a label.
+        """Find, name and test the coordinates of a label; `raised` and `n_top` are as in `attfind`.
 
-        Parameters
-        ----------
-        beats : ndarray, shape (n, 12, period)
-            Beats on which the coordinates are named and their sufficiency is told.
-        label, raised, n_top
-            As in `attfind`.
-        search : ndarray, optional
-            Beats on which coordinates are sought; others than `beats` keep the sufficiency honest.
-        patients : array_like, shape (n,), optional
-            Whose beat each is; intervals are over patients.
-        seed : int
+        Coordinates are sought on the beats of `search`, and named and tested on `beats` `(n, 12, period)`: two sets
+        keep the sufficiency honest. `patients` `(n,)` says whose each of the latter is; intervals are over patients.
         """
         table = self.attfind(beats if search is None else search, label, raised=raised, n_top=n_top)
         moves = moves_of(table)

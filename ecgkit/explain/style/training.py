@@ -65,9 +65,8 @@ class StyleSettings(DuelSettings):
         count so many times as much: these are what costs time.
     least_variety : float
         Beats drawn after training that differ among themselves less than this share of what real ones do: collapse.
-    weights : StyleWeights
-    encoder : dict
-        Options of `StyleEncoder`.
+    weights, encoder : StyleWeights, dict
+        Of the losses; options of `StyleEncoder`.
     """
 
     steps: int = 3000
@@ -90,7 +89,8 @@ def train_style(beats: Tensor, probabilities: Tensor, ask: Ask, settings: StyleS
     """Train encoder and generator so that a beat drawn again looks alike and the classifier answers alike.
 
     The classifier gives beats `(n, 12, period)` in mV `probabilities` `(n, n_labels)`; `ask` is the classifier, from
-    beats to logits, and `run` tells of both. Signals are divided by `millivolts`.
+    beats to logits, and `run` tells of both. Signals are divided by `millivolts`. A loss that is no longer finite, and
+    drawn beats that have collapsed into few, raise an `EcgkitError`.
 
     Returns
     -------
@@ -99,11 +99,6 @@ def train_style(beats: Tensor, probabilities: Tensor, ask: Ask, settings: StyleS
     DataFrame
         Every hundred steps the means of the losses, of the discriminator's scores `real` and `fake`, and the `variety`
         of the beats drawn as a share of the real ones'.
-
-    Raises
-    ------
-    EcgkitError
-        Where a loss is no longer finite, or the beats drawn have collapsed into few.
     """
     state = _State(beats, probabilities, ask, settings, run.also(millivolts=millivolts), millivolts)
     history = state.train()
@@ -111,7 +106,9 @@ def train_style(beats: Tensor, probabilities: Tensor, ask: Ask, settings: StyleS
     if variety < settings.least_variety:
         raise EcgkitError(f"the style generator collapsed: its beats vary {variety:.2f} times as much as real ones; "
                           "train longer, or give the beat's reconstruction more weight")
-    return state.mean_net.eval(), history
+    averaged = state.averaged.module.eval()
+    assert isinstance(averaged, StyleNet)
+    return averaged, history
 
 
 class _State(Duel):
@@ -129,13 +126,6 @@ class _State(Duel):
             discriminator = Discriminator(n_labels, millivolts=millivolts, **settings.discriminator)
         super().__init__(self.net, discriminator, settings, run)
 
-    @property
-    def mean_net(self) -> StyleNet:
-        """The running mean of encoder and generator."""
-        net = self.averaged.module
-        assert isinstance(net, StyleNet)
-        return net
-
     def rate_share(self) -> float:
         return 0.05 + 0.95 * (0.5 + 0.5 * math.cos(math.pi * self.step / self.steps))
 
@@ -143,7 +133,7 @@ class _State(Duel):
         means = {str(name): float(mean) for name, mean in pd.DataFrame(told).mean().items()}
         seen = torch.randint(len(self.beats), (256,), generator=generator)
         with torch.no_grad():
-            drawn = self.mean_net(self.beats[seen], self.probabilities[seen])
+            drawn = self.averaged.module(self.beats[seen], self.probabilities[seen])
         return means | {"variety": variety(drawn, self.beats[seen])}
 
     def one(self, generator: torch.Generator) -> dict[str, float]:
