@@ -53,6 +53,11 @@ class Bootstrap:
                 ends[:, k] = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
         return ends[0], ends[1]
 
+    def columns(self, name: str) -> dict[str, Array]:
+        """Columns of a table: what was estimated under a name, and the ends of its interval, `_low` and `_high`."""
+        low, high = self.interval()
+        return {name: self.estimate, f"{name}_low": low, f"{name}_high": high}
+
 
 def macro(values: Array) -> Array:
     """Mean over the labels whose value is not nan, `(..., n_labels)` to `(...)`; nan where there is none."""

@@ -12,7 +12,7 @@ from ecgkit.errors import EcgkitError
 from ecgkit.evaluation.checks import check
 from ecgkit.evaluation.probabilities import brier, ece, f1
 from ecgkit.evaluation.ranking import auroc, average_precision
-from ecgkit.evaluation.resampling import Bootstrap, Metric, bootstrap, macro, paired_p
+from ecgkit.evaluation.resampling import Metric, bootstrap, macro, paired_p
 
 MACRO = "macro"
 
@@ -40,7 +40,7 @@ def score_table(y_true: Any, y_score: Any, label_names: Sequence[str], patient_i
     columns: dict[str, Any] = {"n": len(truth), "n_positive": np.append(truth.sum(axis=0), truth.any(axis=1).sum())}
     for metric in (auroc, average_precision):
         result = bootstrap(metric, truth, score, patient_id, n_boot=n_boot, seed=seed)
-        columns |= _with_interval(metric.__name__, result)
+        columns |= result.with_macro.columns(metric.__name__)
     called = np.full(len(label_names), np.nan) if thresholds is None else f1(truth, score, thresholds=thresholds)
     for name, values in (("f1", called), ("brier", brier(truth, score)), ("ece", ece(truth, score))):
         columns[name] = np.append(values, macro(values))
@@ -141,12 +141,6 @@ def seeds_table(scores: Mapping[str, Sequence[float]]) -> pd.DataFrame:
     return pd.DataFrame({name: {"seeds": str(len(values)), "mean": f"{np.mean(values):.3f}",
                                 "lowest": f"{np.min(values):.3f}", "highest": f"{np.max(values):.3f}"}
                          for name, values in scores.items()}).T
-
-
-def _with_interval(name: str, result: Bootstrap) -> dict[str, Any]:
-    result = result.with_macro
-    low, high = result.interval()
-    return {name: result.estimate, f"{name}_low": low, f"{name}_high": high}
 
 
 def _index(label_names: Sequence[str]) -> pd.Index[str]:

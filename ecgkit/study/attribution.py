@@ -39,6 +39,7 @@ from ecgkit.physiology import delineate, median_beats
 from ecgkit.progress import track
 from ecgkit.simulator import Waves
 from ecgkit.study.counterfactuals import classifiers_in
+from ecgkit.training.checkpoint import whole
 
 Maps = NDArray[np.float32]
 Array = NDArray[np.float64]
@@ -226,15 +227,14 @@ def examine(arms: Mapping[str, Method], classifiers: Mapping[str, Classifier], c
     those of `METRICS`, nan where one has no meaning; some need the `truth` of `truth_of`.
     """
     found = []
-    folder.mkdir(parents=True, exist_ok=True)
     for name, arm in track(arms.items(), "methods", total=len(arms), unit="method"):
         kept = folder / f"{_digest(name, arm, classifiers, cases, n_sensitive)}.csv"
         if kept.is_file():
             values = pd.read_csv(kept)
         else:
             values = _examined(name, arm, classifiers, cases, n_sensitive, truth)
-            values.to_csv(kept.with_suffix(".part"), index=False)
-            kept.with_suffix(".part").replace(kept)
+            with whole(kept) as part:
+                values.to_csv(part, index=False)
         found.append(pd.concat([cases.table, values], axis=1).assign(method=name))
     values = pd.concat(found, ignore_index=True)
     return values[["method", *values.columns.drop("method")]]

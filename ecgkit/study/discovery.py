@@ -202,12 +202,12 @@ def coordinate_table(explainer: StyleExplainer, found: Discovery, test: BeatSet,
     which the logit rises), `effect` (mean change of the logit), `effect_low`, `effect_high`.
     """
     changes, patients = _open_changes(explainer, found, test)
-    low, high = mean_of(changes, patients, n_boot=n_boot, seed=seed).interval()
+    mean = mean_of(changes, patients, n_boot=n_boot, seed=seed).columns("effect") | {"effect": changes.mean(axis=0)}
     kept = found.coordinates[["coordinate", "end", "place", "name"]]
     kinds = pd.DataFrame([graded(found.effects.loc[c], found.label) for c in kept["coordinate"]], kept.index)
     table = pd.concat([kept, kinds], axis=1).assign(
         label=found.label, search_effect=found.coordinates["effect"], n=len(changes),
-        agreement=(changes > 0).mean(axis=0), effect=changes.mean(axis=0), effect_low=low, effect_high=high)
+        agreement=(changes > 0).mean(axis=0), **mean)
     return table.set_axis(pd.RangeIndex(1, len(table) + 1, name="rank"))
 
 
@@ -225,12 +225,11 @@ def carried_table(explainer: StyleExplainer, found: Discovery, table: pd.DataFra
     mean = mean_of(changes, patients, n_boot=n_boot, seed=seed)
     shares = Bootstrap(*(values @ member / values.sum(axis=-1, keepdims=True)
                          for values in (mean.estimate, mean.samples)))
-    low, high = shares.interval()
     moves = moves_of(found.coordinates)
     flipped = [explainer.flips(test.beats, found.label, [m for m, has in zip(moves, one, strict=True) if has])
                for one in member.T]
-    return pd.DataFrame({"label": found.label, "coordinates": member.sum(axis=0).astype(int), "share": shares.estimate,
-                         "share_low": low, "share_high": high, "flipped": flipped}, index=pd.Index(kinds, name="kind"))
+    return pd.DataFrame({"label": found.label, "coordinates": member.sum(axis=0).astype(int), **shares.columns("share"),
+                         "flipped": flipped}, index=pd.Index(kinds, name="kind"))
 
 
 def age_sex_table(explainer: StyleExplainer, moves: Sequence[Move], test: BeatSet, *, n_boot: int = 1000,
@@ -254,10 +253,9 @@ def age_sex_table(explainer: StyleExplainer, moves: Sequence[Move], test: BeatSe
     for ending in ("", "_held"):
         x, y = ranks if not ending else [part - labels @ np.linalg.lstsq(labels, part, rcond=None)[0] for part in ranks]
         found = _correlations(x, y, test.patients[known], n_boot, seed)
-        low, high = found.interval()
         for k, name in enumerate(("age", "sex")):
-            for each, part in ((found.estimate, ""), (low, "_low"), (high, "_high")):
-                columns[f"{name}{ending}{part}"] = each.reshape(len(index), 2)[:, k]
+            columns |= {column: each.reshape(len(index), 2)[:, k]
+                        for column, each in found.columns(f"{name}{ending}").items()}
     return pd.DataFrame(columns, index=index)
 
 
@@ -282,8 +280,9 @@ def age_sex_read(explainer: StyleExplainer, train: BeatSet, test: BeatSet, *, n_
             age = make_pipeline(StandardScaler(), RidgeCV(np.logspace(-1, 5, 13))).fit(seen, old[:, 0]).predict(asked)
             chosen = GridSearchCV(LogisticRegression(max_iter=500), {"C": np.logspace(-4, 1, 6)}, scoring="roc_auc")
             sex = make_pipeline(StandardScaler(), chosen).fit(seen, old[:, 1]).predict_proba(asked)[:, 1]
-            row |= _with_ends("age", _correlations(age[:, None], new[:, :1], patients, n_boot, seed))
-            row |= _with_ends("sex", bootstrap(auroc, new[:, 1:], sex[:, None], patients, n_boot=n_boot, seed=seed))
+            of_age = _correlations(age[:, None], new[:, :1], patients, n_boot, seed)
+            of_sex = bootstrap(auroc, new[:, 1:], sex[:, None], patients, n_boot=n_boot, seed=seed)
+            row |= {name: value.item() for name, value in (of_age.columns("age") | of_sex.columns("sex")).items()}
         rows[name] = row
     columns = ["age", "age_low", "age_high", "sex", "sex_low", "sex_high", "n_train", "n_test"]
     return pd.DataFrame(rows).T.reindex(columns=columns).rename_axis("read from")
@@ -311,11 +310,6 @@ def _weighted(x: Array, y: Array, weights: Array) -> Array:
     covariance = products.reshape(len(share), x.shape[1], -1) - mean_x[:, :, None] * mean_y[:, None]
     spread = np.sqrt((share @ x**2 - mean_x**2).clip(0)[:, :, None] * (share @ y**2 - mean_y**2).clip(0)[:, None])
     return ratio(covariance, spread, spread > 1e-12).reshape(len(share), -1)
-
-
-def _with_ends(name: str, found: Bootstrap) -> dict[str, float]:
-    low, high = found.interval()
-    return {name: float(found.estimate[0]), f"{name}_low": float(low[0]), f"{name}_high": float(high[0])}
 
 
 def _logits(explainer: StyleExplainer, beats: BeatSet) -> Array:

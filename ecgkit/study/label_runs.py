@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import time
 import zipfile
@@ -24,7 +23,7 @@ from ecgkit.errors import EcgkitError
 from ecgkit.evaluation import auroc, macro
 from ecgkit.models.windowed import Classifier, Embedder
 from ecgkit.progress import track
-from ecgkit.training.checkpoint import run_file
+from ecgkit.training.checkpoint import run_file, whole
 from ecgkit.training.finetune import FinetuneSettings, check_fits, finetune
 from ecgkit.training.measured import Filled, Forest, MeasuredFeatures, random_forest
 from ecgkit.training.methods import METHODS
@@ -167,16 +166,17 @@ class _Study:
         few = self.train.label_fraction(fraction, seed)
         file = self._file(few, fraction, seed)
         if not file.is_file() and (self.known / file.name).is_file():
-            file.parent.mkdir(parents=True, exist_ok=True)
-            partial = file.with_suffix(f".{os.getpid()}.partial")
-            shutil.copyfile(self.known / file.name, partial)
-            os.replace(partial, file)
+            with whole(file) as partial:
+                shutil.copyfile(self.known / file.name, partial)
         if not file.is_file():
             if self.embedder is not None:
                 self.features.keys()  # computed here, outside of the clock of the row that comes first
             start = time.perf_counter()
             validation, test = self._predict(few, seed)
-            _write(file, validation, test, seconds=time.perf_counter() - start)
+            seconds = time.perf_counter() - start
+            with whole(file) as partial, partial.open("wb") as stream:
+                np.savez(stream, validation=validation.astype(np.float32), test=test.astype(np.float32),
+                         seconds=seconds)
         found = read_predictions(file, "remove the file to train this row anew")
         return {"mode": self.mode, "fraction": fraction, "seed": seed, "n_labels": len(few),
                 "n_patients": few.n_patients, "n_validation_labels": 0,
@@ -257,14 +257,6 @@ def _digest(data: ECGDataset) -> str:
     """Which ECGs of which patients, in order: folds and subsets are not in the fingerprint of the data."""
     lines = data.records["record"].astype(str) + "\t" + data.records["patient_id"].astype(str)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
-
-
-def _write(file: Path, validation: NDArray[np.float64], test: NDArray[np.float64], *, seconds: float) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_suffix(f".{os.getpid()}.partial")
-    with partial.open("wb") as stream:
-        np.savez(stream, validation=validation.astype(np.float32), test=test.astype(np.float32), seconds=seconds)
-    os.replace(partial, file)
 
 
 def read_predictions(file: str | Path, advice: str = "run the variant again") -> dict[str, NDArray[Any]]:
