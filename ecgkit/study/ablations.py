@@ -66,11 +66,7 @@ def curves_of(runs: pd.DataFrame, data: ECGDataset, variants: Sequence[str], *,
 
 
 def worth_of(curves: Mapping[str, Curve], base: str) -> pd.DataFrame:
-    """What each ingredient is worth: macro AUROC of the whole recipe minus that of the variant without it.
-
-    Columns `worth`, `worth_low` and `worth_high` (the ends of its 95 % interval), by (method, fraction); of the recipe
-    itself only where it stands alone.
-    """
+    """Macro AUROC of the recipe less that without each ingredient: `worth` with its ends, by (method, fraction)."""
     table = efficiency_table(curves, base)
     table = table.drop(base, level="method") if len(curves) > 1 else table
     return pd.DataFrame({"worth": -table["difference"], "worth_low": -table["difference_high"],

@@ -122,14 +122,13 @@ def networks(folder: str | Path, data: ECGDataset) -> dict[str, Classifier]:
     return classifiers_in(folder, data, ("trained", "retrained", "random", "shuffled"))
 
 
-def cases_of(classifier: Classifier, data: ECGDataset, train: ECGDataset, *, n_background: int = 64,
-             seed: int = 0) -> Cases:
+def cases_of(classifier: Classifier, data: ECGDataset, train: ECGDataset, *, n_background: int = 64) -> Cases:
     """Everything that a classifier says (p >= 0.5) of some ECGs, as far as the cardiology table knows the label.
 
     `n_background` normal ECGs of `train` are what maps compare with, so of NORM nothing is to be explained. Where
     there are none, or the classifier says nothing, EcgkitError is raised.
     """
-    background, described = normal_background(train, n_background, seed), set(cardiology_table()["label"])
+    background, described = normal_background(train, n_background), set(cardiology_table()["label"])
     says = classify(classifier, data.signals) >= 0
     found = [(row, label) for label, column in zip(classifier.label_names, says.T, strict=True) if label in described
              for row in np.flatnonzero(column)]
@@ -173,12 +172,11 @@ def cardiology_cells(label: str) -> NDArray[np.bool_]:
     return cells
 
 
-def methods(names: Sequence[str], *, seed: int = 0, options: Mapping[str, Mapping[str, Any]] | None = None
-            ) -> dict[str, Method]:
+def methods(names: Sequence[str], *, options: Mapping[str, Mapping[str, Any]] | None = None) -> dict[str, Method]:
     """Attribution methods (`METHODS`) by name with `options` of each, then the `MODEL_FREE` maps."""
-    arms: dict[str, Method] = {name: partial(_attributed, method=name, seed=seed, **(options or {}).get(name, {}))
+    arms: dict[str, Method] = {name: partial(_attributed, method=name, seed=0, **(options or {}).get(name, {}))
                                for name in names}
-    return arms | {name: partial(_model_free, name=name, seed=seed) for name in MODEL_FREE}
+    return arms | {name: partial(_model_free, name=name, seed=0) for name in MODEL_FREE}
 
 
 def _attributed(model: nn.Module, cases: Cases, *, method: str, seed: int, **options: Any) -> Maps:
@@ -296,10 +294,7 @@ def _digest(name: str, arm: Method, classifiers: Mapping[str, Classifier], cases
 
 
 def mean_maps(sums: Array, cases: pd.DataFrame, *, n_boot: int = 1000) -> dict[str, Array]:
-    """Mean lead × segment map of each label from `summed`, and the ends of its 95 % interval over patients.
-
-    Of each label an array `(3, 12, 5)`; the ends are infinite where there is one patient.
-    """
+    """Mean lead × segment map of each label with its 95 % ends, `(3, 12, 5)`; these are infinite for one patient."""
     found = {}
     for label, rows in cases.groupby("label", sort=False).indices.items():
         patients = cases["patient_id"].to_numpy()[rows]
@@ -311,10 +306,7 @@ def mean_maps(sums: Array, cases: pd.DataFrame, *, n_boot: int = 1000) -> dict[s
 
 
 def attribution_table(values: pd.DataFrame, by: str = "method", *, n_boot: int = 1000) -> pd.DataFrame:
-    """Mean of every metric that `examine` measured, for each method (or each value of another column).
-
-    The columns are `n` cases, and each metric with the ends `_low` and `_high` of its 95 % interval over patients.
-    """
+    """By method (or another column): `n` cases, and the mean of every metric with its ends, `_low` and `_high`."""
     metrics = [name for name in METRICS if name in values]
     columns = [metric + end for metric in metrics for end in ("", "_low", "_high")]
     rows: dict[Any, dict[str, float]] = {}

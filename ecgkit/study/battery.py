@@ -87,10 +87,7 @@ def with_interval(values: Any, patients: Any, *, n_boot: int = 1000) -> dict[str
 
 
 def battery_table(examined: Mapping[str, pd.DataFrame], *, n_boot: int = 1000) -> pd.DataFrame:
-    """`STATISTICS` by `metric` (its title) and `explainer`, from what `examine` gave for several of one classifier.
-
-    Metrics that no explainer has are left out.
-    """
+    """`STATISTICS` by `metric` (its title) and `explainer`, of the metrics that `examine` gave for any."""
     rows = [{"metric": metric.title, "explainer": name,
              **with_interval(table[metric.column], table["patient_id"], n_boot=n_boot)}
             for metric in METRICS if any(metric.column in table for table in examined.values())
@@ -100,10 +97,7 @@ def battery_table(examined: Mapping[str, pd.DataFrame], *, n_boot: int = 1000) -
 
 
 def printed_battery(table: pd.DataFrame) -> pd.DataFrame:
-    """The table for print: a row for each metric, a column for each explainer, and which is best.
-
-    A metric that the adversarial control wins says nothing of meaning, and is marked so.
-    """
+    """A row for each metric, a column for each explainer, and which is best; what the attack wins is marked."""
     lines: dict[str, dict[str, str]] = {}
     for metric in METRICS:
         part = table[table.index.get_level_values("metric") == metric.title].droplevel("metric")
@@ -127,11 +121,10 @@ def in_words(best: list[str]) -> str:
     return "several" if len(best) > 2 else ", ".join(best)
 
 
-def printed_estimates(table: pd.DataFrame, name: str, digits: int = 2) -> pd.DataFrame:
+def printed_estimates(table: pd.DataFrame, name: str) -> pd.DataFrame:
     """`STATISTICS` for print: the estimate with its interval in a column `name`, all other columns, and `n`."""
-    rest = table.drop(columns=list(STATISTICS)).round(digits)
-    words = with_ends(table, digits=digits, unknown="–").to_frame(name)
-    return words.join(rest).assign(n=table["n"].astype(int))
+    rest = table.drop(columns=list(STATISTICS)).round(2)
+    return with_ends(table, unknown="–").to_frame(name).join(rest).assign(n=table["n"].astype(int))
 
 
 #: Wishes between healthy and disease.
@@ -142,17 +135,14 @@ LOOKED_AT = 300
 
 def graded(explainer: Explainer, bench: Bench, asked: pd.DataFrame, *, n_each: int = 12) -> Follows:
     """How answers follow every grade of a label, whatever the explainer thinks of them, in `n_each` ECGs a question."""
-    found = []
+    found = {}
     some = asked.groupby(["label", "wanted"], sort=False).head(n_each)
     for label, part in some.groupby("label", sort=False):
-        rows = part["row"].to_numpy()
-        x = bench.data.batch(rows)
-        for grade in GRADES:
-            p = explainer(x, {str(label): grade}).probabilities[:, bench.place(str(label))]
-            found.append(pd.DataFrame({"ecg": range(len(p)), "label": label, "wanted": grade, "obtained": p}))
-    wide = pd.concat(found).pivot_table(index=["label", "ecg"], columns="wanted", values="obtained")
-    wanted = np.broadcast_to(wide.columns.to_numpy(np.float64), wide.shape)
-    return follows(wanted, wide.to_numpy())
+        x, name = bench.data.batch(part["row"].to_numpy()), str(label)
+        found[name] = np.column_stack([explainer(x, {name: grade}).probabilities[:, bench.place(name)]
+                                       for grade in GRADES])
+    obtained = np.concatenate([found[name] for name in sorted(found)])
+    return follows(np.broadcast_to(GRADES, obtained.shape), obtained)
 
 
 def realism(answers: Answers, bench: Bench, asked: pd.DataFrame, real: ECGDataset, *,
@@ -228,10 +218,7 @@ def attack_like(answers: Answers, bench: Bench, asked: pd.DataFrame, classifier:
 
 def agreement(first: Answers, second: Answers, bench: Bench, asked: pd.DataFrame, *,
               n_boot: int = 1000) -> pd.DataFrame:
-    """How alike two explainers' edits of the same ECGs are: correlations with intervals over patients.
-
-    Where one of them gave no valid answer, the ECG is left out.
-    """
+    """How alike two explainers' valid edits of the same ECGs are: correlations with intervals over patients."""
     both = (first.outcome == "valid") & (second.outcome == "valid")
     if not both.any():
         return pd.DataFrame(columns=list(STATISTICS))
@@ -323,10 +310,7 @@ def quac_curves(bench: Bench, mapped: Sequence[Mapped]) -> dict[str, ExchangeCur
 
 
 def localised(bench: Bench, mapped: Sequence[Mapped], *, n_boot: int = 1000) -> pd.DataFrame:
-    """Whether maps lie where the truth is, all being told how large the true mask is: `STATISTICS` by `map`, `metric`.
-
-    Empty where the bench has no truth.
-    """
+    """Whether maps lie where the truth is, told its size: `STATISTICS` by `map`, `metric`; empty without."""
     if not bench.truth:
         return pd.DataFrame(columns=list(STATISTICS))
     masks = [localisation.true_mask(bench.truth.mask(one.rows, one.label)) for one in mapped]

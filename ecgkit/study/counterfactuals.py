@@ -224,10 +224,7 @@ class MeanEdit(NamedTuple):
 
 
 def chosen(answers: Answers, asked: pd.DataFrame, label: str, wanted: float) -> NDArray[np.intp]:
-    """Places of the valid answers to one question, `(n,)`; of all attempts, where none is valid.
-
-    What was not asked raises EcgkitError.
-    """
+    """Places `(n,)` of the valid answers to a question, or of all; EcgkitError where it was not asked."""
     asked_so = (asked["label"] == label) & (asked["wanted"] == wanted)
     if not asked_so.any():
         raise EcgkitError(f"nobody asked for {label} at {wanted:g}; see the table of questions")
@@ -235,8 +232,8 @@ def chosen(answers: Answers, asked: pd.DataFrame, label: str, wanted: float) -> 
     return np.flatnonzero(valid if valid.any() else asked_so)
 
 
-def mean_edit(answers: Answers, bench: Bench, asked: pd.DataFrame, label: str, wanted: float, *, n_boot: int = 500,
-              seed: int = 0) -> MeanEdit:
+def mean_edit(answers: Answers, bench: Bench, asked: pd.DataFrame, label: str, wanted: float, *,
+              n_boot: int = 500) -> MeanEdit:
     """Mean edit of the answers to one question (`chosen`), over all of the ECGs' normal beats."""
     places = chosen(answers, asked, label, wanted)
     rows, fs = asked["row"].to_numpy()[places], bench.data.fs
@@ -245,7 +242,7 @@ def mean_edit(answers: Answers, bench: Bench, asked: pd.DataFrame, label: str, w
     known = np.isfinite(beats).all(axis=(1, 2))
     beats, rows = beats[known], rows[known]
     patients = bench.data.records["patient_id"].to_numpy()[rows]
-    drawn = means(beats.reshape(len(beats), -1), patients, n_boot=n_boot, seed=seed).samples
+    drawn = means(beats.reshape(len(beats), -1), patients, n_boot=n_boot).samples
     low, high = np.quantile(drawn, [0.025, 0.975], axis=0).reshape(2, *beats.shape[1:])
     ms = 1000 * np.arange(beats.shape[-1]) / fs - BEFORE
     return MeanEdit(beats.mean(axis=0), low, high, ms, len(rows))

@@ -162,7 +162,7 @@ def compared_to_whole(read: Mapping[str, Array], test: BeatSet, label_names: Seq
 
 
 def discover(explainer: StyleExplainer, search: BeatSet, test: BeatSet, label: str, *, n_top: int = 10,
-             n_search: int = 60, seed: int = 0) -> Discovery:
+             n_search: int = 60) -> Discovery:
     """Coordinates that raise a label, sought in `n_search` beats of `search` without it, named and tried in `test`.
 
     Where the classifier gives the label to nearly all beats, or no coordinate is stable, EcgkitError is raised.
@@ -173,9 +173,9 @@ def discover(explainer: StyleExplainer, search: BeatSet, test: BeatSet, label: s
     if min(len(open_beats), len(tried)) < _FEWEST_OPEN:
         raise EcgkitError(f"the classifier does not give {label} to {len(open_beats)} of {len(search)} beats to search "
                           f"in and {len(tried)} of {len(test)} to try it in; {_FEWEST_OPEN} of each are needed")
-    chosen = np.random.default_rng(seed).permutation(open_beats)[:n_search]
+    chosen = np.random.default_rng(0).permutation(open_beats)[:n_search]
     return explainer.explain(test.beats, label, search=search.beats[np.sort(chosen)], n_top=n_top,
-                             patients=test.patients, seed=seed)
+                             patients=test.patients)
 
 
 def discover_all(explainers: Mapping[str, StyleExplainer], search: BeatSet, test: BeatSet, labels: Sequence[str],
@@ -193,8 +193,8 @@ def discover_all(explainers: Mapping[str, StyleExplainer], search: BeatSet, test
     return found, silent
 
 
-def coordinate_table(explainer: StyleExplainer, found: Discovery, test: BeatSet, *, n_boot: int = 1000,
-                     seed: int = 0) -> pd.DataFrame:
+def coordinate_table(explainer: StyleExplainer, found: Discovery, test: BeatSet, *,
+                     n_boot: int = 1000) -> pd.DataFrame:
     """The coordinates of a label by `rank` from 1, with their effects in beats that they were not sought in.
 
     The columns are `label`, `coordinate`, `end`, `place`, `name`, `kind` and `sign` (`graded`), `search_effect` (in the
@@ -202,7 +202,7 @@ def coordinate_table(explainer: StyleExplainer, found: Discovery, test: BeatSet,
     which the logit rises), `effect` (mean change of the logit), `effect_low`, `effect_high`.
     """
     changes, patients = _open_changes(explainer, found, test)
-    mean = mean_of(changes, patients, n_boot=n_boot, seed=seed).columns("effect") | {"effect": changes.mean(axis=0)}
+    mean = mean_of(changes, patients, n_boot=n_boot).columns("effect") | {"effect": changes.mean(axis=0)}
     kept = found.coordinates[["coordinate", "end", "place", "name"]]
     kinds = pd.DataFrame([graded(found.effects.loc[c], found.label) for c in kept["coordinate"]], kept.index)
     table = pd.concat([kept, kinds], axis=1).assign(
@@ -212,7 +212,7 @@ def coordinate_table(explainer: StyleExplainer, found: Discovery, test: BeatSet,
 
 
 def carried_table(explainer: StyleExplainer, found: Discovery, table: pd.DataFrame, test: BeatSet, *,
-                  n_boot: int = 1000, seed: int = 0) -> pd.DataFrame:
+                  n_boot: int = 1000) -> pd.DataFrame:
     """How much of the effect each `kind` of coordinate of a `coordinate_table` carries.
 
     The columns are `label`, `coordinates` (how many), `share` of the sum of the mean changes of the logit that the
@@ -222,7 +222,7 @@ def carried_table(explainer: StyleExplainer, found: Discovery, table: pd.DataFra
     changes, patients = _open_changes(explainer, found, test)
     kinds = list(dict.fromkeys(table["kind"]))
     member = np.stack([table["kind"] == kind for kind in kinds], axis=1).astype(np.float64)
-    mean = mean_of(changes, patients, n_boot=n_boot, seed=seed)
+    mean = mean_of(changes, patients, n_boot=n_boot)
     shares = Bootstrap(*(values @ member / values.sum(axis=-1, keepdims=True)
                          for values in (mean.estimate, mean.samples)))
     moves = moves_of(found.coordinates)
@@ -232,8 +232,8 @@ def carried_table(explainer: StyleExplainer, found: Discovery, table: pd.DataFra
                          "flipped": flipped}, index=pd.Index(kinds, name="kind"))
 
 
-def age_sex_table(explainer: StyleExplainer, moves: Sequence[Move], test: BeatSet, *, n_boot: int = 1000,
-                  seed: int = 0) -> pd.DataFrame:
+def age_sex_table(explainer: StyleExplainer, moves: Sequence[Move], test: BeatSet, *,
+                  n_boot: int = 1000) -> pd.DataFrame:
     """Rank correlation of moves' coordinates (each `coordinate` and `end` once) with age and sex.
 
     The columns are `n`, then for `age` and `sex` (1 female) the correlation with its ends `_low` and `_high`, positive
@@ -252,22 +252,22 @@ def age_sex_table(explainer: StyleExplainer, moves: Sequence[Move], test: BeatSe
     labels = np.column_stack([np.ones(known.sum()), test.data.labels[known]])
     for ending in ("", "_held"):
         x, y = ranks if not ending else [part - labels @ np.linalg.lstsq(labels, part, rcond=None)[0] for part in ranks]
-        found = _correlations(x, y, test.patients[known], n_boot, seed)
+        found = _correlations(x, y, test.patients[known], n_boot)
         for k, name in enumerate(("age", "sex")):
             columns |= {column: each.reshape(len(index), 2)[:, k]
                         for column, each in found.columns(f"{name}{ending}").items()}
     return pd.DataFrame(columns, index=index)
 
 
-def age_sex_read(explainer: StyleExplainer, train: BeatSet, test: BeatSet, *, n_boot: int = 1000,
-                 seed: int = 0) -> pd.DataFrame:
+def age_sex_read(explainer: StyleExplainer, train: BeatSet, test: BeatSet, *, n_boot: int = 1000) -> pd.DataFrame:
     """How well regressions read age and sex from the style code, and from the classifier's answers alone.
 
     The columns are `age` (correlation of read and true age) and `sex` (AUROC of female) in test beats, with `_low` and
     `_high`, `n_train` and `n_test`. nan where too few have a known age and sex.
     """
+    odds = [explainer.probabilities(each.beats).clip(1e-6, 1 - 1e-6) for each in (train, test)]
     sources = {"style code": [explainer.style(each.beats).numpy() for each in (train, test)],
-               "answers": [_logits(explainer, each) for each in (train, test)]}
+               "answers": [np.log(p / (1 - p)) for p in odds]}
     who = [each.data.records[["age", "sex"]].astype(np.float64).to_numpy() for each in (train, test)]
     known = [~np.isnan(part).any(axis=1) for part in who]
     (old, new), patients = [part[has] for part, has in zip(who, known, strict=True)], test.patients[known[1]]
@@ -280,8 +280,8 @@ def age_sex_read(explainer: StyleExplainer, train: BeatSet, test: BeatSet, *, n_
             age = make_pipeline(StandardScaler(), RidgeCV(np.logspace(-1, 5, 13))).fit(seen, old[:, 0]).predict(asked)
             chosen = GridSearchCV(LogisticRegression(max_iter=500), {"C": np.logspace(-4, 1, 6)}, scoring="roc_auc")
             sex = make_pipeline(StandardScaler(), chosen).fit(seen, old[:, 1]).predict_proba(asked)[:, 1]
-            of_age = _correlations(age[:, None], new[:, :1], patients, n_boot, seed)
-            of_sex = bootstrap(auroc, new[:, 1:], sex[:, None], patients, n_boot=n_boot, seed=seed)
+            of_age = _correlations(age[:, None], new[:, :1], patients, n_boot)
+            of_sex = bootstrap(auroc, new[:, 1:], sex[:, None], patients, n_boot=n_boot)
             row |= {name: value.item() for name, value in (of_age.columns("age") | of_sex.columns("sex")).items()}
         rows[name] = row
     columns = ["age", "age_low", "age_high", "sex", "sex_low", "sex_high", "n_train", "n_test"]
@@ -294,10 +294,10 @@ def _open_changes(explainer: StyleExplainer, found: Discovery, test: BeatSet) ->
     return (explainer.changes(test.beats[side], found.label, moves_of(found.coordinates)), test.patients[side])
 
 
-def _correlations(x: Array, y: Array, patients: NDArray[np.generic], n_boot: int, seed: int) -> Bootstrap:
+def _correlations(x: Array, y: Array, patients: NDArray[np.generic], n_boot: int) -> Bootstrap:
     """Pearson's correlation of columns `(n, k)` with columns `(n, m)`: estimates `(k * m,)`, x by x."""
     parts = [_weighted(x, y, np.ones((len(x), 1)))]
-    parts += [_weighted(x, y, weights) for weights in resample_patients(patients, n_boot=n_boot, seed=seed)]
+    parts += [_weighted(x, y, weights) for weights in resample_patients(patients, n_boot=n_boot)]
     return Bootstrap(parts[0][0], np.concatenate(parts[1:]))
 
 
@@ -310,11 +310,6 @@ def _weighted(x: Array, y: Array, weights: Array) -> Array:
     covariance = products.reshape(len(share), x.shape[1], -1) - mean_x[:, :, None] * mean_y[:, None]
     spread = np.sqrt((share @ x**2 - mean_x**2).clip(0)[:, :, None] * (share @ y**2 - mean_y**2).clip(0)[:, None])
     return ratio(covariance, spread, spread > 1e-12).reshape(len(share), -1)
-
-
-def _logits(explainer: StyleExplainer, beats: BeatSet) -> Array:
-    p = explainer.probabilities(beats.beats).clip(1e-6, 1 - 1e-6)
-    return np.log(p / (1 - p))
 
 
 def between(table: pd.DataFrame, name: str, *, digits: int = 2, sign: str = "") -> pd.Series[str]:

@@ -67,12 +67,15 @@ class Reading:
     estimate: float
     low: float
     high: float
-    beyond: tuple[int, int, int] = (0, 0, 0)
+    beyond: tuple[int, ...] = (0, 0, 0)
 
     def __str__(self) -> str:
         """Return it for print, such as ``4.1 (2.2 to ≥ 10)``, or ``≥ 10`` where the whole interval lies beyond."""
-        estimate, low, high = (f"{('', '≥ ', '≤ ')[sign]}{_short(value)}" for value, sign in
-                               zip((self.estimate, self.low, self.high), self.beyond, strict=True))
+        def text(value: float, sign: int) -> str:
+            digits = 2 if value < 1 else 1 if value < 9.95 else 0
+            return f"{('', '≥ ', '≤ ')[sign]}{value:,.{digits}f}"
+
+        estimate, low, high = map(text, (self.estimate, self.low, self.high), self.beyond)
         return estimate if self.beyond in ((1, 1, 1), (-1, -1, -1)) else f"{estimate} ({low} to {high})"
 
 
@@ -185,16 +188,15 @@ def labels_saved(curve: Curve, reference: Curve, at: float) -> Reading:
     return _reading(_inverse(reference, reached) / n, reference.n_labels[0] / n, reference.n_labels[-1] / n)
 
 
-def labels_saved_table(curves: Mapping[str, Curve], reference: str,
-                       fractions: Sequence[float] = (0.01, 0.05, 0.1, 0.25)) -> pd.DataFrame:
+def labels_saved_table(curves: Mapping[str, Curve], reference: str) -> pd.DataFrame:
     """`labels_saved` of every method at every fraction, for print: ``4.1 (2.2 to ≥ 10)``; empty where it was not run.
 
     The column "10 %" is the one to quote: there the question is whether a tenth of the labels will do. A mean over
     columns is not defined where one of them is a bound, and the largest of several noisy factors flatters.
     """
     base = _reference(curves, reference)
-    rows = {name: {f"{100 * at:g} %": str(labels_saved(curve, base, at)) if curve.has(at) else "" for at in fractions}
-            for name, curve in curves.items() if name != reference}
+    rows = {name: {f"{100 * at:g} %": str(labels_saved(curve, base, at)) if curve.has(at) else ""
+                   for at in (0.01, 0.05, 0.1, 0.25)} for name, curve in curves.items() if name != reference}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("method")
 
 
@@ -221,9 +223,10 @@ def _reading(values: Array, least: float, most: float) -> Reading:
     known = values[1:][~np.isnan(values[1:])]
     # An end is one of the values, so that none is ever halfway to infinity.
     ends = np.quantile(known, [0.025, 0.975], method="inverted_cdf") if len(known) else np.full(2, np.nan)
-    shown = [float(np.clip(value, least, most)) for value in (values[0], *ends)]
-    estimate, low, high = (1 if value == np.inf else -1 if value == 0 else 0 for value in (values[0], *ends))
-    return Reading(shown[0], shown[1], shown[2], (estimate, low, high))
+    read = np.array([values[0], *ends])
+    beyond = np.where(read == np.inf, 1, np.where(read == 0, -1, 0)).tolist()
+    estimate, low, high = np.clip(read, least, most).tolist()
+    return Reading(estimate, low, high, tuple(beyond))
 
 
 def _reference(curves: Mapping[str, Curve], reference: str) -> Curve:
@@ -238,7 +241,3 @@ def _check_paired(curve: Curve, reference: Curve) -> None:
     if len(curve.samples) != len(reference.samples):
         raise EcgkitError(f"curves of {len(curve.samples)} and {len(reference.samples)} resamples cannot be paired; "
                           "give all methods the same patients, n_boot and seed")
-
-
-def _short(value: float) -> str:
-    return f"{value:.2f}" if value < 1 else f"{value:.1f}" if value < 9.95 else f"{value:,.0f}"

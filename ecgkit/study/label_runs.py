@@ -90,27 +90,18 @@ def label_study(data: ECGDataset, embedder: Embedder | MeasuredFeatures | None, 
 
     Embeddings are standardised with the mean and spread of all training ECGs, which takes no label; nothing else is
     learnt from ECGs outside of the subset, and no choice is made on validation or test labels. Predictions of a row are
-    written to `folder` when it is done, so that a study that was killed goes on; a row that is there is not trained
-    again, unless data, folds, encoder, settings or the training code have changed.
+    written to `folder` when it is done, so that a study that was killed goes on; a row that is there, or in the folder
+    of a `known` study, is not trained again, unless data, folds, encoder, settings or the training code have changed.
 
-    Parameters
-    ----------
-    embedder : Embedder, MeasuredFeatures or None
-        Measurements for the modes of `MEASURED`, an encoder for the rest of `MODES`; "scratch" does not look at it.
-    seeds_low, seeds_high : int
-        Seeds at fractions up to 10 %, and above. A seed decides the subset (nested over fractions) and the training.
-    taught : Classifier, optional
-        What the encoder was pretrained as, where that had names: if the data's labels are among them, its directions
-        are the prior of the linear probe (`ecgkit.training.probe.prior_of`), and so of what begins there.
-    known : path, optional
-        Folder of another study, whose rows are taken over where they are the same.
+    The `embedder` is `MeasuredFeatures` for the modes of `MEASURED`, and an encoder for the rest of `MODES`; "scratch"
+    does not look at it. There are `seeds_low` seeds at fractions up to 10 %, `seeds_high` above; a seed decides the
+    subset (nested over fractions) and the training. `taught` is what the encoder was pretrained as, where that had
+    names: if the data's labels are among them, its directions are the prior of the linear probe
+    (`ecgkit.training.probe.prior_of`).
 
-    Returns
-    -------
-    DataFrame, one row per fraction and seed
-        `mode`, `fraction`, `seed`, `n_labels` (labelled ECGs), `n_patients` (theirs), `n_validation_labels` (spent on
-        choices: none), `auroc_validation` and `auroc_test` (macro), `seconds` (of training and prediction, without the
-        embeddings that rows share), and `predictions`: a file in `folder`, for `read_predictions`.
+    By row `mode`, `fraction`, `seed`, `n_labels` (labelled ECGs), `n_patients` (theirs), `n_validation_labels` (spent
+    on choices: none), `auroc_validation` and `auroc_test` (macro), `seconds` (of training and prediction, without the
+    embeddings that rows share), and `predictions`: a file in `folder`, for `read_predictions`.
     """
     fractions = sorted({float(fraction) for fraction in fractions})
     _check(data, embedder, mode, fractions, min(seeds_low, seeds_high))
@@ -149,12 +140,10 @@ class _Study:
     """One encoder, or the measurements, on one dataset in one mode."""
 
     def __init__(self, data: ECGDataset, embedder: Embedder | MeasuredFeatures | None, mode: str,
-                 settings: StudySettings, folder: Path, taught: Classifier | None, device: str,
-                 known: Path) -> None:
+                 settings: StudySettings, folder: Path, taught: Classifier | None, device: str, known: Path) -> None:
         self.train, self.validation, self.test = data.train, data.validation, data.test
         self.embedder = None if mode == "scratch" else embedder
-        self.mode, self.settings, self.folder, self.device = mode, settings, folder, device
-        self.known = known
+        self.mode, self.settings, self.folder, self.device, self.known = mode, settings, folder, device, known
         knows = taught is not None and set(data.label_names) <= set(taught.label_names)
         self.taught = taught if knows and mode not in ("scratch", *MEASURED) else None
         self.run = {"task": "label study", "mode": mode, "data": data.fingerprint(),
@@ -164,7 +153,8 @@ class _Study:
     def row(self, fraction: float, seed: int) -> dict[str, Any]:
         """Train one row, or find it trained."""
         few = self.train.label_fraction(fraction, seed)
-        file = self._file(few, fraction, seed)
+        digest = run_file(self.folder, {**self.run, "labelled": _digest(few), "fraction": fraction, "seed": seed}).stem
+        file = self.folder / f"{self.mode.replace(' ', '-')}-{100 * fraction:g}-percent-seed-{seed}-{digest}.npz"
         if not file.is_file() and (self.known / file.name).is_file():
             with whole(file) as partial:
                 shutil.copyfile(self.known / file.name, partial)
@@ -183,10 +173,6 @@ class _Study:
                 "auroc_validation": float(macro(auroc(self.validation.labels, found["validation"]))),
                 "auroc_test": float(macro(auroc(self.test.labels, found["test"]))),
                 "seconds": float(found["seconds"]), "predictions": file.name}
-
-    def _file(self, few: ECGDataset, fraction: float, seed: int) -> Path:
-        digest = run_file(self.folder, {**self.run, "labelled": _digest(few), "fraction": fraction, "seed": seed}).stem
-        return self.folder / f"{self.mode.replace(' ', '-')}-{100 * fraction:g}-percent-seed-{seed}-{digest}.npz"
 
     def _predict(self, few: ECGDataset, seed: int) -> Predictions:
         if self.mode == "scratch":
@@ -221,8 +207,7 @@ class _Study:
     def features(self) -> dict[str, NDArray[Any]]:
         """Embeddings or measurements of all ECGs, by fold: what is learnt from no label is computed once."""
         assert self.embedder is not None
-        parts = {"train": self.train, "validation": self.validation, "test": self.test}
-        found = {name: self.embedder.embed(part.signals) for name, part in parts.items()}
+        found = {name: self.embedder.embed(getattr(self, name).signals) for name in ("train", "validation", "test")}
         if self.mode != "logistic regression":
             return found
         filled = Filled.of(found["train"])
@@ -292,10 +277,7 @@ def printed_study(study: pd.DataFrame) -> pd.DataFrame:
 def encoder_of(method: str, unlabelled: ECGDataset | None, cohort: ECGDataset, settings: PretrainSettings, *,
                seed: int, start: Embedder | None, checkpoints: Path,
                device: str) -> tuple[Embedder, pd.DataFrame, Classifier | None]:
-    """Pretrain by a method of `ecgkit.training.METHODS`, or draw an untrained encoder at random.
-
-    Returns the encoder and its history as `ecgkit.pretrain` does, and what it was taught to name, if it was.
-    """
+    """Pretrain by a method, or draw a random encoder: that, its history, and what it was taught to name, if so."""
     if method == "random":
         return untrained(cohort.train, settings=settings, seed=seed), pd.DataFrame(), None
     embedder, history = pretrain(unlabelled, method=method, settings=settings, seed=seed, start=start,

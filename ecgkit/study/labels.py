@@ -70,8 +70,7 @@ def read_runs(methods: pd.DataFrame) -> pd.DataFrame:
     has a study, or a row is there twice.
     """
     parts = []
-    for variant, path, title, group in zip(methods.index, methods["path"], methods["title"], methods["group"],
-                                           strict=True):
+    for variant, path, title, group in methods[["path", "title", "group"]].itertuples(name=None):
         file = Path(path) / "study.csv"
         if file.is_file():
             rows = pd.read_csv(file).assign(variant=variant, title=title, group=group)
@@ -112,7 +111,7 @@ def best(table: pd.DataFrame) -> str | None:
     return str(known.idxmax()) if len(known) else None
 
 
-def read_curves(runs: pd.DataFrame, data: ECGDataset, *, part: str = "test", n_boot: int = 1000, seed: int = 0,
+def read_curves(runs: pd.DataFrame, data: ECGDataset, *, part: str = "test", n_boot: int = 1000,
                 resample_seeds: bool = False) -> dict[str, Curve]:
     """Score all arms of one task on fold 10, or on fold 9 as `part` "validation", on the same resamples of patients.
 
@@ -127,8 +126,7 @@ def read_curves(runs: pd.DataFrame, data: ECGDataset, *, part: str = "test", n_b
         groups = list(rows.groupby("fraction"))
         spent = {float(f): (of["n_labels"] + of["n_validation_labels"]).mean() for f, of in groups}
         predicted = {float(f): [read_predictions(file)[part] for file in of["predictions"]] for f, of in groups}
-        curve = label_curve(held_out.labels, predicted, spent, patients, n_boot=n_boot, seed=seed,
-                            resample_seeds=resample_seeds)
+        curve = label_curve(held_out.labels, predicted, spent, patients, n_boot=n_boot, resample_seeds=resample_seeds)
         if not np.allclose(np.concatenate(curve.seeds), rows[f"auroc_{part}"], rtol=0, atol=1e-6, equal_nan=True):
             raise EcgkitError(f"{data.name}: {arm!r} scores otherwise on it than its study.csv says; load the ECGs "
                               "as the pretraining notebook did")
@@ -188,10 +186,7 @@ class Difference:
 
 
 def difference(curve: Curve, other: Curve, pairs: Iterable[tuple[float, float]]) -> Difference | None:
-    """How much a curve lies above another of the same resamples, as the mean over pairs of fractions, one of each.
-
-    Pairs that either lacks do not count; None where no pair is left.
-    """
+    """Mean difference of two curves over pairs of fractions that both have, one of each; None where none is left."""
     at = [(curve.at(a), other.at(b)) for a, b in pairs if curve.has(a) and other.has(b)]
     if not at:
         return None
@@ -227,10 +222,7 @@ def or_note(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def without_labels(methods: pd.DataFrame, data: ECGDataset, *, zero: bool, n_boot: int) -> pd.DataFrame:
-    """Print AUROC of what needs no label or no signal: age and sex alone, where they are known.
-
-    With `zero` also the names that variants were taught on simulated ECGs, which are then those of `data`.
-    """
+    """Print AUROC of age and sex alone, and with `zero` of names that variants were taught on simulated ECGs."""
     files = {f"{title}, no real label": Path(path) / "zero.npz"
              for title, path in zip(methods["title"], methods["path"], strict=True)} if zero else {}
     predicted = {name: read_predictions(file)["test"] for name, file in files.items() if file.is_file()}

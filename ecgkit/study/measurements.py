@@ -51,14 +51,13 @@ def two_halves(signals: NDArray[np.float32], fs: float, *,
     return first, second
 
 
-def two_visits(n: int, *, fs: float = 500, seed: int = 1,
-               model: Delineator | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
+def two_visits(n: int, *, fs: float = 500, model: Delineator | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Measure two visits of each of `n` simulated patients: two tables of `measure`.
 
     Without any disease, since severities differ between visits and the truth itself would change. What still differs is
     the day: rate and rhythm, breathing, noise, and a few percent of each wave's size.
     """
-    cohort = Cohort(seed=seed, fs=fs, visits=2)
+    cohort = Cohort(seed=1, fs=fs, visits=2)
     healthy = np.zeros((n, len(EDIT_NAMES)))
     first, second = (measure(cohort.signals(2 * np.arange(n) + visit, severity=healthy), fs, model=model).table
                      for visit in (0, 1))
@@ -67,10 +66,7 @@ def two_visits(n: int, *, fs: float = 500, seed: int = 1,
 
 @dataclass(frozen=True)
 class Compared:
-    """Boundaries that were found in some ECGs, and the true ones, as `delineation_table` takes them.
-
-    `fibrillating`, of shape (n,), says which ECGs are of atrial fibrillation.
-    """
+    """Boundaries found in ECGs and the true ones, as of `delineation_table`; `fibrillating`, `(n,)`: those of AF."""
 
     found: Marks
     true: Marks
@@ -81,12 +77,12 @@ class Compared:
         """Keep some of the ECGs."""
         return Compared(self.found[rows], self.true[rows], self.span[rows], self.fibrillating[rows])
 
-    def false_p(self, tolerance: float = 150.0) -> float:
+    def false_p(self) -> float:
         """Invented P waves per beat in atrial fibrillation; nan where there is none."""
         if not self.fibrillating.any():
             return float("nan")
         found, true, span = (values[self.fibrillating] for values in (self.found, self.true, self.span))
-        return match(found, true, span, tolerance=tolerance).false_p_share
+        return match(found, true, span).false_p_share
 
     def table(self, n_boot: int) -> pd.DataFrame:
         """`ecgkit.physiology.wave_scores.delineation_table` of these ECGs."""
@@ -138,10 +134,7 @@ def ludb_errors(root: str | Path, *, lead: str | None = None, model: Delineator 
 
 
 def read_others(folder: str | Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Read what the delineators of others found in lead II of LUDB (`notebooks/delineators/compare.py`).
-
-    Two tables: the waves, in ms and nan where a tool gives none, and the tools with their `seconds_per_lead`.
-    """
+    """What others found in lead II of LUDB (`compare.py`): waves in ms, and the tools with `seconds_per_lead`."""
     columns = {"lead_ii.csv.gz": ["tool", "record", "beat", "wave", *MARKS],
                "timings.csv": ["tool", "version", "licence", "leads", "failed", "seconds_per_lead"]}
     tables = []
@@ -253,9 +246,9 @@ def on_statements(table: pd.DataFrame, statements: ECGDataset, superclasses: ECG
     return Judged(met, truth, names, records["patient_id"].to_numpy())
 
 
-def on_simulator(n: int, *, fs: float = 500, seed: int = 1, model: Delineator | None = None) -> Judged:
+def on_simulator(n: int, *, fs: float = 500, model: Delineator | None = None) -> Judged:
     """Judge simulated patients, healthy or with one disease in full, `n` of each; no two ECGs are of one patient."""
-    cohort, kinds = Cohort(seed=seed, fs=fs, finer=True), len(ALL_NAMES) + 1
+    cohort, kinds = Cohort(seed=1, fs=fs, finer=True), len(ALL_NAMES) + 1
     tables, people = [], []
     for kind in track(range(kinds), "judging simulated ECGs", unit="disease"):
         ids = np.arange(kind * n, (kind + 1) * n)
@@ -320,7 +313,7 @@ def words(compared: Compared | None, scores: pd.DataFrame | None, errors: pd.Dat
     return {"found": f"In {len(compared.found)} recordings whose waves cardiologists marked, and which nothing was "
                      f"learnt from, the waves are found with an F1 of P {f1['P']}, QRS {f1['QRS']} and T {f1['T']} "
                      f"within 150 ms; onsets and offsets scatter by {ends} ms",
-            "no_p": f"In atrial fibrillation there is no P: {percent(compared.false_p(150.0))} of the beats of the "
+            "no_p": f"In atrial fibrillation there is no P: {percent(compared.false_p())} of the beats of the "
                     f"{int(compared.fibrillating.sum())} such recordings were given one"}
 
 

@@ -91,11 +91,7 @@ def compared_variants(folder: Path, wanted: Sequence[str]) -> tuple[pd.DataFrame
 
 def few_positives(train: ECGDataset, test: ECGDataset, embedded: Mapping[str, Sequence[Features]], *, seeds: int,
                   n_boot: int) -> tuple[dict[str, Curve], dict[int, str]]:
-    """Score probes on five, ten and all positive ECGs of each label, by embeddings of the three splits by each encoder.
-
-    For each encoder a curve of macro AUROC against the number of positive ECGs, and what each number is called in
-    tables.
-    """
+    """Each encoder's curve over five, ten and all positive ECGs of each label, and what these numbers are called."""
     counts = train.labels.sum(axis=0)
     most = int(counts.max())
     numbers = [number for number in (5, 10) if number < most] + [most]

@@ -37,35 +37,26 @@ class BatteryRun:
         """Whether there is a truth."""
         return len(self.tables["located"]) > 0
 
-    @property
-    def ranks(self) -> pd.Series[float]:
-        """Relevance rank of each map, where there is a truth."""
-        return self.tables["located"]["estimate"].xs("relevance rank", level="metric")
-
 
 def battery_runs(folder: str | Path) -> list[BatteryRun]:
     """Read the run of a folder and of each of its subfolders; EcgkitError where there is none."""
-    found = [*Path(folder).glob("summary.json"), *Path(folder).glob("*/summary.json")]
-    places = sorted(place.parent for place in found)
-    if not places:
+    levels = {"battery": 2, "sets": 1, "located": 2, "consistency": 1, "effects": 2, "shortcut": 1}
+    runs = [BatteryRun(json.loads(file.read_text(encoding="utf-8")), {
+        name: pd.read_csv(file.with_name(f"{name}.csv"), index_col=list(range(n))) for name, n in levels.items()})
+        for file in _results(folder, "summary.json")]
+    if not runs:
         raise EcgkitError(f"{folder}: no results of the battery; run 10_battery first")
-    runs = [_read(place) for place in places]
     return sorted(runs, key=lambda run: run.simulated)
 
 
-def _read(folder: Path) -> BatteryRun:
-    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-    levels = {"battery": 2, "sets": 1, "located": 2, "consistency": 1, "effects": 2, "shortcut": 1}
-    return BatteryRun(summary, {name: pd.read_csv(folder / f"{name}.csv", index_col=list(range(n)))
-                                for name, n in levels.items()})
+def _results(folder: str | Path, name: str) -> list[Path]:
+    """Files of a name in a folder and in its subfolders."""
+    return sorted([*Path(folder).glob(name), *Path(folder).glob(f"*/{name}")], key=lambda file: file.parent)
 
 
 def maps_beside_truth(folder: str | Path) -> pd.DataFrame:
-    """How well each attribution's maps lie where the truth is, for print, from (a folder of) results of 08_attribution.
-
-    Empty where only recorded ECGs were mapped.
-    """
-    for path in sorted([*Path(folder).glob("truth.csv"), *Path(folder).glob("*/truth.csv")]):
+    """How well maps of attributions lie where the truth is, for print; empty where only recorded ECGs were mapped."""
+    for path in sorted(_results(folder, "truth.csv")):
         table = pd.read_csv(path, dtype=str)
         if "IoU" in table:
             return table.set_index("method")
@@ -163,9 +154,10 @@ def words(runs: Sequence[BatteryRun], aims: pd.DataFrame) -> dict[str, str]:
     """What the prose of the page says, of the first run, and of the first with a truth."""
     first, truth = aims[runs[0].data], "not in this run"
     for run in [run for run in runs if run.simulated][:1]:
-        best = str(run.ranks.drop(EDIT).idxmax())
-        truth = (f"on {run.data} the edit has {run.ranks[EDIT]:.2f} of its most important samples inside it, and the "
-                 f"best of the other maps ({best}) {run.ranks[best]:.2f}")
+        ranks = run.tables["located"]["estimate"].xs("relevance rank", level="metric")
+        best = str(ranks.drop(EDIT).idxmax())
+        truth = (f"on {run.data} the edit has {ranks[EDIT]:.2f} of its most important samples inside it, and the best "
+                 f"of the other maps ({best}) {ranks[best]:.2f}")
     named = {"transfer": "followed by unseen networks", "attack": "the same of the attack",
              "rule": "defining rule no longer met", "unrelated": "unrelated measurements kept",
              "auc": "fresh discriminator, AUROC"}
