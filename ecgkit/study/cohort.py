@@ -1,14 +1,16 @@
-"""The gate in front of every answer, examined: how many planted faults it finds, and how often it is wrong."""
+"""Page 01, the cohort: how many planted faults the gate in front of every answer finds, and how often it is wrong."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ecgkit.datasets import ECGDataset, load
 from ecgkit.leads import swapped
 from ecgkit.physiology import Usable, delineate, usable
 from ecgkit.physiology.electrodes import SWAPS
@@ -18,6 +20,8 @@ from ecgkit.simulator import faults
 
 Signals = NDArray[np.float32]
 ELECTRODES = ("limb_electrodes", "chest_electrodes")
+#: Faults that the page draws; a railed amplifier leaves any paper.
+DRAWN = ("white noise, 0.3 mV", "square wave", "clipped at half", SWAPS["RA-LA"][0])
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,44 @@ def _told(seen: Usable, codes: tuple[str, ...]) -> NDArray[np.bool_]:
     """Which ECGs have one of some codes among their reasons or warnings."""
     return np.array([any(code in told for code in codes for told in each)
                      for each in zip(seen.reasons, seen.warnings, strict=True)])
+
+
+def held_out(cohort: ECGDataset, beside: Path | None = None, *, ludb: str = "",
+             cinc2011: str = "") -> dict[str, tuple[Signals, float]]:
+    """ECGs on which no limit of the gate was chosen, for `gate_table`: folds 9 and 10, LUDB, CinC 2011.
+
+    The last two are folders of these names in `beside`; one that is not there, or not named, is passed over.
+    """
+    both = np.concatenate([cohort.validation.signals, cohort.test.signals])
+    sets = {f"{cohort.name}, folds 9 and 10": (both, cohort.fs)}
+    for source, folder, options in (("ludb", ludb, {}), ("cinc2011", cinc2011, {"fs": 100})):
+        if beside is not None and folder and (beside / folder).is_dir():
+            data = load(source, root=beside / folder, **options)
+            sets[data.name] = data.signals, data.fs
+    return sets
+
+
+def printed_gate(table: pd.DataFrame) -> pd.DataFrame:
+    """A `gate_table` for print: faults by sets, with the number of ECGs in the name of each set."""
+    shares = table.assign(set=[f"{name} (n = {n:,.0f})" for name, n in zip(table.index.get_level_values(0), table["n"],
+                                                                           strict=True)]).reset_index("fault")
+    none = shares[shares["fault"] == "none"]
+    rows = pd.concat([none.assign(fault="none: answer withheld", found=none["withheld"]),
+                      none.assign(fault="none: electrodes said to be exchanged"), shares[shares["fault"] != "none"]])
+    order = list(dict.fromkeys(rows["fault"])), list(dict.fromkeys(rows["set"]))
+    rows["found"] = (100 * rows["found"]).map("{:.1f} %".format)
+    wide = rows.pivot_table("found", "fault", "set", aggfunc="first")
+    return wide.loc[order].fillna("–").rename_axis(columns=None)
+
+
+def words(table: pd.DataFrame) -> dict[str, str]:
+    """What the prose says of the gate, of the first set of a `gate_table`."""
+    first = table.loc[table.index[0][0]]
+    noise = first.loc[[name for name, planted in PLANTED.items() if not planted.codes][:6], "found"].min()
+    return {"n": f"{first['n'].iloc[0]:,.0f}", "false": f"{first.loc['none', 'withheld']:.1%}",
+            "warned": f"{first.loc['none', 'found']:.1%}", "noise": f"{noise:.1%}",
+            **{key: f"{first.loc[SWAPS[pair][0], 'found']:.1%}" for key, pair in
+               (("arms", "RA-LA"), ("leg", "RA-LL"), ("left", "LA-LL"), ("chest", "V1-V6"))}}
 
 
 def gallery(signals: Signals, fs: float, *, seed: int = 1) -> dict[str, tuple[Signals, str]]:
