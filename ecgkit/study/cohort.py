@@ -126,8 +126,8 @@ def held_out(cohort: ECGDataset, beside: Path | None = None, *, ludb: str = "",
 
 def printed_gate(table: pd.DataFrame) -> pd.DataFrame:
     """A `gate_table` for print: faults by sets, with the number of ECGs in the name of each set."""
-    shares = table.assign(set=[f"{name} (n = {n:,.0f})" for name, n in zip(table.index.get_level_values(0), table["n"],
-                                                                           strict=True)]).reset_index("fault")
+    shares = table.reset_index()
+    shares["set"] = [f"{name} (n = {n:,.0f})" for name, n in zip(shares["set"], shares["n"], strict=True)]
     none = shares[shares["fault"] == "none"]
     rows = pd.concat([none.assign(fault="none: answer withheld", found=none["withheld"]),
                       none.assign(fault="none: electrodes said to be exchanged"), shares[shares["fault"] != "none"]])

@@ -31,11 +31,11 @@ def found(name: str) -> Any:
 
 def test_it_opens_with_a_short_example_that_runs(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    example = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    assert len(example) == 1
+    examples, names = re.findall(r"```python\n(.*?)```", text, re.DOTALL), dict[str, Any]()
     assert text.index("```python") < text.index("```{eval-rst}")
-    assert len([line for line in example[0].splitlines() if line]) <= 6
-    exec(compile(example[0], page.name, "exec"), {})
+    for example in examples:  # a later one may go on from the one before
+        assert len([line for line in example.splitlines() if line]) <= 6
+        exec(compile(example, page.name, "exec"), names)
 
 
 def test_every_name_is_documented_and_there(page: Path) -> None:
