@@ -329,6 +329,12 @@ def printed_localised(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({metric: words.xs(metric, level="metric") for metric in LOCALISED})
 
 
+def covers_nothing(effects: pd.DataFrame) -> pd.Series[bool]:
+    """Whether the interval of each effect on a control network covers 0."""
+    controls = effects[effects.index.isin(["shuffled", "random"], level="network")]
+    return (controls["low"] <= 0) & (controls["high"] >= 0)
+
+
 def words(data: ECGDataset, table: pd.DataFrame, sets: pd.DataFrame, effects: pd.DataFrame, planted: pd.DataFrame,
           quac_scores: pd.Series[float]) -> dict[str, str]:
     """What the prose of the page says, from its tables; but for `n`, how many questions there were."""
@@ -338,8 +344,7 @@ def words(data: ECGDataset, table: pd.DataFrame, sets: pd.DataFrame, effects: pd
     def reached(metric: str, name: str = "GAN") -> str:
         return share(float(table["estimate"].to_dict().get((metric, name), np.nan)))
 
-    controls = effects[effects.index.isin(["shuffled", "random"], level="network")]
-    nothing = ((controls["low"] <= 0) & (controls["high"] >= 0)).groupby(level="network", sort=False)
+    nothing = covers_nothing(effects).groupby(level="network", sort=False)
     artefact = "not in this run"
     if "artefact away" in planted.index:
         away = planted.loc["artefact away"].to_dict()

@@ -163,10 +163,7 @@ def compared_to_whole(read: Mapping[str, Array], test: BeatSet, label_names: Seq
 
 def discover(explainer: StyleExplainer, search: BeatSet, test: BeatSet, label: str, *, n_top: int = 10,
              n_search: int = 60) -> Discovery:
-    """Coordinates that raise a label, sought in `n_search` beats of `search` without it, named and tried in `test`.
-
-    Where the classifier gives the label to nearly all beats, or no coordinate is stable, EcgkitError is raised.
-    """
+    """Coordinates that raise a label, sought in `n_search` open beats of `search`, named and tried in `test`."""
     place = explainer.label_names.index(label)
     open_beats, tried = (np.flatnonzero(explainer.probabilities(each.beats)[:, place] < 0.5)
                          for each in (search, test))

@@ -37,10 +37,7 @@ class Curve:
 
     @cached_property
     def rising(self) -> Array:
-        """The mean, then each resample, made to never fall with more labels: `(1 + n_boot, n_fractions)`.
-
-        The non-decreasing sequence nearest in least squares (isotonic regression; Barlow et al. 1972).
-        """
+        """The mean, then each resample, made to never fall (Barlow et al. 1972): `(1 + n_boot, n_fractions)`."""
         rows = np.vstack([self.mean, self.samples])
         return np.stack([row if np.isnan(row).any() else isotonic_regression(row).x for row in rows])
 

@@ -64,11 +64,7 @@ def _method(file: Path) -> dict[str, object]:
 
 
 def read_runs(methods: pd.DataFrame) -> pd.DataFrame:
-    """Read the rows of ``study.csv`` of every variant: one for each task, arm, fraction and seed.
-
-    `predictions` are paths, and `arm`, `variant`, `title` and `group` are added. EcgkitError is raised where no variant
-    has a study, or a row is there twice.
-    """
+    """Rows of ``study.csv`` of every variant, with paths of `predictions`, and `arm`, `variant`, `title`, `group`."""
     parts = []
     for variant, path, title, group in methods[["path", "title", "group"]].itertuples(name=None):
         file = Path(path) / "study.csv"
@@ -178,10 +174,7 @@ class Difference:
         return "{:+.1f} ({:+.1f} to {:+.1f})".format(*(100 * x for x in (self.estimate, self.low, self.high)))
 
     def no_loss(self, margin: float) -> str:
-        """Whether nothing is lost: "no" where the whole interval is below 0, else "yes" where it is above `-margin`.
-
-        That is non-inferiority; "undecided" where a loss of more than the margin cannot be excluded.
-        """
+        """Whether nothing is lost: "no" where the interval is below 0, "yes" where above -margin, or "undecided"."""
         return "no" if self.high < 0 else "yes" if self.low > -margin else "undecided"
 
 

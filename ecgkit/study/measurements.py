@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -113,22 +113,18 @@ def delineation_errors(n: int, *, fs: float = 500, seed: int = 1, model: Delinea
     factors of the usual noise. Columns of `Compared.summary`, in ms and shares. The model was trained on another seed's
     patients.
     """
-    kinds = dict(zip(("NORM", *ALL_NAMES), np.vstack([np.zeros(len(ALL_NAMES)), np.eye(len(ALL_NAMES))]), strict=True))
+    kinds = ("NORM", *ALL_NAMES)
     plan = [("class", name) for name in kinds] + [("noise", f"{level:g}") for level in NOISE]
     rows = {}
     for by, group in track(plan, "delineating simulated ECGs", unit="group"):
         cohort = Cohort(seed=seed, fs=fs, finer=True, noise=float(group) if by == "noise" else 1.0)
-        severity = np.tile(kinds[group], (n, 1)) if by == "class" else None
+        severity = _one(kinds.index(group), n) if by == "class" else None
         rows[by, group] = simulated_errors(cohort, np.arange(n), severity=severity, model=model).summary()
     return pd.DataFrame(rows.values(), index=pd.MultiIndex.from_tuples(rows, names=["by", "group"]))
 
 
 def ludb_errors(root: str | Path, *, lead: str | None = None, model: Delineator | None = None) -> Compared:
-    """Delineate the testing half of LUDB from all twelve leads; the other half is what the model was trained on.
-
-    The truth is the cardiologists' boundaries of one `lead` (published figures are mostly of lead II), or the consensus
-    of all leads (`ecgkit.datasets.ludb`).
-    """
+    """Delineate LUDB's testing half; the truth is the cardiologists' of one `lead`, or the consensus of all leads."""
     records = halves(root)[1]
     return replace(_annotated(root, records, lead), found=_delineated(root, records, model))
 
@@ -159,8 +155,7 @@ def others_table(root: str | Path, folder: str | Path, *, model: Delineator | No
     known, tested = _annotated(root, records, "II"), np.flatnonzero(np.isin(records, testing))
     rows: dict[tuple[str, str], pd.Series[float]] = {}
     for tool, seconds in track(timings.set_index("tool")["seconds_per_lead"].items(), "scoring delineators"):
-        by_record = {str(record): part for record, part in waves[waves["tool"] == tool].groupby("record")}
-        compared = replace(known, found=_stacked(_marks(by_record.get(record)) for record in records))
+        compared = replace(known, found=_marks(waves[(waves["tool"] == tool) & waves["record"].isin(records)], records))
         rows[str(tool), "all"] = _row(compared, 1 / seconds)
         rows[str(tool), "testing"] = _row(compared.only(tested), 1 / seconds)
     begin = time.process_time()
@@ -189,7 +184,10 @@ def _annotated(root: str | Path, records: Sequence[str], lead: str | None) -> Co
     else:
         tables = (ludb.boundaries(root, record) for record in track(records, "reading boundaries", unit="record"))
         ones = [consensus(table[table["lead"] == lead]) for table in tables]
-        true, span = _stacked(one.ms for one in ones), np.array([one.span for one in ones])
+        true = np.full((len(ones), max(len(one.ms) for one in ones), len(WAVES), len(MARKS)), np.nan)
+        for row, one in zip(true, ones, strict=True):
+            row[:len(one.ms)] = one.ms
+        span = np.array([one.span for one in ones])
     data = ludb.load(root, task="rhythm")
     fibrillation = np.array([name == FIBRILLATION for name in data.label_names], dtype=np.uint8)
     return Compared(true[:, :0], true, span, data.labels[_rows(data, records)] @ fibrillation > 0)
@@ -199,21 +197,12 @@ def _rows(data: ECGDataset, records: Sequence[str]) -> NDArray[np.intp]:
     return pd.Index(data.records["record"]).get_indexer(pd.Index(records))
 
 
-def _marks(waves: pd.DataFrame | None) -> Marks:
-    """Boundaries of one record, `(n_beats, 3, 3)`, from the rows of a table."""
-    if waves is None:
-        return np.empty((0, len(WAVES), len(MARKS)))
-    ms = np.full((int(waves["beat"].max()) + 1, len(WAVES), len(MARKS)), np.nan)
-    ms[waves["beat"], waves["wave"].map(WAVES.index)] = waves[list(MARKS)]
-    return ms
-
-
-def _stacked(records: Iterable[Marks]) -> Marks:
-    """Boundaries of some records in one array, with beats of nan at the end of the shorter ones."""
-    each = list(records)
-    ms = np.full((len(each), max(len(one) for one in each), len(WAVES), len(MARKS)), np.nan)
-    for row, one in zip(ms, each, strict=True):
-        row[:len(one)] = one
+def _marks(waves: pd.DataFrame, records: Sequence[str]) -> Marks:
+    """Boundaries of records, `(n, n_beats, 3, 3)`, from the rows of a table; nan where there is none."""
+    n_beats = waves["beat"].to_numpy().max(initial=-1) + 1
+    ms = np.full((len(records), n_beats, len(WAVES), len(MARKS)), np.nan)
+    rows = pd.Index(records).get_indexer(pd.Index(waves["record"]))
+    ms[rows, waves["beat"], waves["wave"].map(WAVES.index)] = waves[list(MARKS)]
     return ms
 
 
@@ -232,11 +221,7 @@ class Judged:
 
 
 def on_statements(table: pd.DataFrame, statements: ECGDataset, superclasses: ECGDataset) -> Judged:
-    """Judge recorded ECGs, measured in `table`, beside what cardiologists stated.
-
-    `statements` has SCP statements as labels (task ``"all"``), `superclasses` the superclasses of the same recordings;
-    an ECG that has none may be missing there.
-    """
+    """Judge recorded ECGs, measured in `table`, beside SCP `statements` and, as far as given, `superclasses`."""
     records = statements.records
     coarse = pd.DataFrame(superclasses.labels, superclasses.records["record"], list(superclasses.label_names))
     coarse = coarse.drop(columns=[name for name in coarse if name in statements.label_names])

@@ -104,10 +104,7 @@ def few_positives(train: ECGDataset, test: ECGDataset, embedded: Mapping[str, Se
 
 
 def readers_of(methods: pd.DataFrame) -> tuple[dict[str, pd.DataFrame], tuple[float, float]]:
-    """Choose three readers of the superclasses: from scratch with all and few labels, and the best pretrained on few.
-
-    Their rows of `read_runs` by name, none where this run lacks a reader; and the shares of labels that both stand for.
-    """
+    """Rows of readers by name: from scratch on all and few labels, the best pretrained on few; and both shares."""
     runs = read_runs(methods)
     runs = runs[runs["task"] == "superclass"]
     most, few = runs["fraction"].max(), min(runs["fraction"], key=lambda fraction: abs(fraction - 0.1))

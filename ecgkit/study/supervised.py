@@ -65,9 +65,8 @@ def age_sex_control(train: ECGDataset, test: ECGDataset) -> NDArray[np.float64]:
     either is missing; the training prevalence where the training ECGs have only one class.
     """
     for data in (train, test):
-        lacking = {"age", "sex"} - set(data.records)
-        if lacking:
-            raise EcgkitError(f"{data.name}: the records lack the column {sorted(lacking)[0]}")
+        if lacking := sorted({"age", "sex"} - set(data.records)):
+            raise EcgkitError(f"{data.name}: the records lack the column {lacking[0]}")
     spline = make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), SplineTransformer(n_knots=5))
     aged = spline.fit_transform(_column(train, "age"))
     known, asked = _features(train, aged), _features(test, spline.transform(_column(test, "age")))
@@ -79,11 +78,7 @@ def age_sex_control(train: ECGDataset, test: ECGDataset) -> NDArray[np.float64]:
 
 
 def controls(data: ECGDataset, measured: MeasuredFeatures, folder: Path, known: Path) -> dict[str, NDArray[Any]]:
-    """Probabilities for the test ECGs of what needs no network: classifiers of measurements, and of age and sex.
-
-    A forest is taken from the label study in `known`, if it is there: it takes long, and its ranking is the same on any
-    number of threads.
-    """
+    """Probabilities by measurements, and by age and sex, for test ECGs; a slow forest comes from `known` if there."""
     found: dict[str, NDArray[Any]] = {}
     for mode in MEASURED:
         row = label_study(data, measured, mode=mode, folder=folder, fractions=[1], seeds_high=1,

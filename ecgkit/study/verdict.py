@@ -13,7 +13,7 @@ import pandas as pd
 
 from ecgkit.errors import EcgkitError
 from ecgkit.evaluation import with_ends
-from ecgkit.study.battery import ADVERSARIAL, EDIT, METRICS, best_of, in_words
+from ecgkit.study.battery import ADVERSARIAL, EDIT, METRICS, best_of, covers_nothing, in_words
 
 #: The explainer that the aims are about, as the battery calls it.
 MAIN = "GAN"
@@ -89,9 +89,8 @@ def _followed(run: BatteryRun) -> str:
 
 def _controls(run: BatteryRun) -> str:
     """How many of the controls' effects have an interval that covers 0."""
-    rows = run.tables["effects"]
-    rows = rows[rows.index.isin(["shuffled", "random"], level=0)]
-    return f"{((rows['low'] <= 0) & (rows['high'] >= 0)).sum()} of {len(rows)}" if len(rows) else _NOTHING
+    covers = covers_nothing(run.tables["effects"])
+    return f"{covers.sum()} of {len(covers)}" if len(covers) else _NOTHING
 
 
 def _revealed(run: BatteryRun) -> str:
