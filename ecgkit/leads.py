@@ -92,17 +92,9 @@ def independent(signal: Any) -> Any:
 
 
 def from_independent(signal: NDArray[Any]) -> NDArray[Any]:
-    """Derive the other four limb leads.
+    """Derive the other four limb leads: `(..., 8, sig_len)` in the order of `INDEPENDENT` to `(..., 12, sig_len)`.
 
-    Parameters
-    ----------
-    signal : ndarray, shape (..., 8, sig_len)
-        Leads in the order of `INDEPENDENT`.
-
-    Returns
-    -------
-    ndarray, shape (..., 12, sig_len)
-        III = II - I, aVR = -(I + II)/2, aVL = I - II/2, aVF = II - I/2 (Einthoven, Goldberger).
+    III = II - I, aVR = -(I + II)/2, aVL = I - II/2, aVF = II - I/2 (Einthoven, Goldberger).
     """
     i, ii = signal[..., 0, :], signal[..., 1, :]
     limb = np.stack([i, ii, ii - i, -(i + ii) / 2, i - ii / 2, ii - i / 2], axis=-2)
@@ -129,20 +121,16 @@ def to_vcg(signal: NDArray[Any], matrix: NDArray[np.float64] = INVERSE_DOWER) ->
 
 
 def swapped(signal: NDArray[Any], pair: str) -> NDArray[Any]:
-    """Leads as they would be with two electrodes exchanged; the same again takes it back.
+    """Leads `(..., 12, sig_len)` as they would be with two electrodes exchanged; the same again takes it back.
+
+    They are permuted and negated, so nothing is rounded; the chest leads do not feel the limbs' exchange, since their
+    reference is the mean of the three.
 
     Parameters
     ----------
-    signal : ndarray, shape (..., 12, sig_len)
-        Leads in the order of `LEADS`. They are permuted and negated, so nothing is rounded; the chest leads do not
-        feel the limbs' exchange, since their reference is the mean of the three.
-    pair : str
-        ``"RA-LA"`` (the arms), ``"RA-LL"``, ``"LA-LL"``, two chest leads such as ``"V1-V6"``, or `BACKWARDS`.
-
-    Raises
-    ------
-    EcgkitError
-        For a pair that there is not.
+    signal, pair : ndarray, shape (..., 12, sig_len), str
+        ``"RA-LA"`` (the arms), ``"RA-LL"``, ``"LA-LL"``, two chest leads such as ``"V1-V6"``, or `BACKWARDS`; any other
+        raises `EcgkitError`.
     """
     shown = list(LEADS)
     first, _, second = pair.partition("-")
@@ -165,14 +153,10 @@ def standardise(signal: NDArray[Any], lead_names: Sequence[str], *, fs: float, t
 
     Parameters
     ----------
-    signal : ndarray, shape (n_leads, sig_len)
-        One row per lead.
-    lead_names : sequence of str
-        Name of each row, any spelling; leads beyond the twelve are left out.
-    fs : float
-        Sampling rate in Hz.
-    target_fs : float, optional
-        Rate to resample to (polyphase filter); None keeps `fs`.
+    signal, lead_names : ndarray, shape (n_leads, sig_len), sequence of str
+        One row per lead, and its name in any spelling; leads beyond the twelve are left out.
+    fs, target_fs : float, float, optional
+        Sampling rate in Hz; the rate to resample to (polyphase filter), by default the same.
     units : str or sequence of str
         Unit of all rows or of each: V, mV, uV or nV.
     record : str

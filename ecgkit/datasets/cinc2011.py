@@ -30,10 +30,8 @@ def load(root: str | Path, *, fs: float = STORED_FS, quality: str = "acceptable"
     root : path
         Folder with ``signals_100hz_int16uV.npz``, which holds `X` (int16 microvolts, `(n, 1000, 12)`, leads in the
         order of `ecgkit.leads.LEADS`) and `record`, and with ``records.csv`` (columns `record` and `quality`).
-    fs : float
-        Sampling rate in Hz; the stored 100 Hz are resampled.
-    quality : {"acceptable", "indeterminate", "unacceptable", "all"}
-        Which verdict of the challenge on the signal to keep.
+    fs, quality : float, {"acceptable", "indeterminate", "unacceptable", "all"}
+        Sampling rate in Hz, to which the stored 100 Hz are resampled; which verdict on the signal to keep.
 
     Returns
     -------

@@ -24,9 +24,8 @@ from ecgkit.simulator.waves import MARKS, WAVES, Waves
 #: Sampling rate in Hz of the recordings, and so of the boundaries.
 FS = 500
 SECONDS = 10
-#: Stored units of a millivolt, in every lead. The gains in the headers make the range of every lead 1 mV, which hides
-#: which lead is the larger. The stored numbers themselves obey Einthoven's law to the unit, so they have one gain for
-#: all leads; that it is 1000 is inferred from their size (the median R of V5 is then 1.6 mV).
+#: Stored units of a millivolt, in every lead: the headers' gains make the range of every lead 1 mV. The stored numbers
+#: obey Einthoven's law, so one gain holds for all; that it is 1000 is inferred (the median R of V5 is then 1.6 mV).
 GAIN = 1000.0
 #: Records in LUDB 1.0.1; a folder with fewer is a sample and is called so.
 N_RECORDS = 200
@@ -102,14 +101,9 @@ def boundaries(root: str | Path, record: str) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per wave and lead: `lead`, `wave` (P, QRS or T) and `onset`, `peak`, `offset` in samples at 500 Hz
-        (nullable integers: an onset or offset that was not marked is missing). The first and the last second of a
-        recording are not annotated.
-
-    Raises
-    ------
-    RecordError
-        Where an annotation file is missing or damaged.
+        One row per wave and lead: `lead`, `wave` (P, QRS or T) and `onset`, `peak`, `offset` in samples at 500 Hz,
+        missing where not marked. The first and the last second of a recording are not annotated. `RecordError` says
+        which annotation file is missing or damaged.
     """
     import wfdb
 
@@ -197,8 +191,7 @@ class Consensus:
     `ms`, `(n_beats, 3, 3)`, are onset, peak, offset of P, QRS, T from the start of the recording; nan where there is no
     such wave. A wave without its beat (a P that no QRS follows) has a row of its own. `spread` is their standard
     deviation over the leads, nan where fewer than two have the mark, and `votes`, `(n_beats, 3)`, the number of leads
-    that mark the wave. `span` are the first and last ms that are annotated. Nothing is known outside: the P of the
-    first beat and the T of the last are mostly not annotated.
+    that mark the wave. Nothing is known outside of `span`, the first and last ms that are annotated.
     """
 
     ms: NDArray[np.float64]

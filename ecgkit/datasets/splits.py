@@ -27,10 +27,8 @@ def patient_order(patient_id: NDArray[Any], labels: NDArray[Any], seed: int) -> 
 
     Parameters
     ----------
-    patient_id, labels : ndarray, shape (n,) and (n, n_labels)
-        Patient and multi-hot labels of each ECG; a patient's set is the union over their ECGs.
-    seed : int
-        Seed of the shuffle.
+    patient_id, labels, seed : ndarray, shape (n,) and (n, n_labels), int
+        Patient and multi-hot labels of each ECG; a patient's set is the union over their ECGs. Seed of the shuffle.
     """
     by_patient = pd.DataFrame(np.asarray(labels, dtype=np.uint8)).groupby(np.asarray(patient_id), sort=True).max()
     rng = np.random.default_rng(seed)

@@ -73,15 +73,10 @@ def f1(y_true: Any, y_score: Any, weights: Any = None, *, thresholds: Any = 0.5)
 
 
 def best_f1_thresholds(y_true: Any, y_score: Any) -> Array:
-    """Threshold of each label with the highest F1; to be chosen on validation ECGs.
+    """Threshold of each label with the highest F1, `(n_labels,)`; to be chosen on validation ECGs.
 
     Halfway between two neighbouring scores, so that rounding on another machine changes no decision; the highest of
-    equally good ones.
-
-    Returns
-    -------
-    ndarray, shape (n_labels,)
-        inf (never called) where a label has no positive.
+    equally good ones; inf (never called) where a label has no positive.
     """
     truth, score = check(y_true, y_score)
     return np.array([_best(t, s) for t, s in zip(truth.T, score.T, strict=True)])

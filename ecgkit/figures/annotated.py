@@ -67,7 +67,7 @@ def annotated_ecg(signal: Any, fs: float, ms: Any, kind: Any, *, measurements: M
     measurements : mapping, optional
         A row of the table of measurements, for the line under the title. An interval that is nan in it has no bracket.
     faults : sequence of str, optional
-        For each lead why it is unusable, "" where it is usable.
+        For each lead why it is unusable, or "".
     """
     values = np.array(signal, dtype=np.float64)
     seconds, kind = np.asarray(ms, dtype=np.float64) / 1000, np.asarray(kind)
@@ -79,7 +79,8 @@ def annotated_ecg(signal: Any, fs: float, ms: Any, kind: Any, *, measurements: M
     if values.shape[:1] == (N_LEADS,):
         usable[[fault != "" for fault in faults]] = 0
     layout = "3x4" if values.shape[-1] >= _SHORT * fs else "6x2"
-    sheet = _with_room(_lay_out(usable, fs, layout=layout, seconds=None, rhythm_lead=_rhythm_lead(faults)))
+    rhythm_lead = next((lead for lead in ("II", "V1", "V5", *LEADS) if not faults[LEADS.index(lead)]), "II")
+    sheet = _with_room(_lay_out(usable, fs, layout=layout, seconds=None, rhythm_lead=rhythm_lead))
     figure = _draw([sheet], [title], fs, None, note=_main(measurements))
     ax = figure.axes[0]
     rows = _rows(ax, sheet, fs)
@@ -96,10 +97,6 @@ def annotated_ecg(signal: Any, fs: float, ms: Any, kind: Any, *, measurements: M
     legend(ax, (_MARGIN + sheet.width, named(ax, "scale")[0].get_position()[1] + 1), handles, handlelength=1.2,
               columnspacing=1.4)
     return figure
-
-
-def _rhythm_lead(faults: Sequence[str]) -> str:
-    return next((lead for lead in ("II", "V1", "V5", *LEADS) if not faults[LEADS.index(lead)]), "II")
 
 
 def _with_room(sheet: _Sheet) -> _Sheet:

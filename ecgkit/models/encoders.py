@@ -72,13 +72,9 @@ class XResNet1d(nn.Module):
         self.blocks = nn.Sequential(*blocks)
         self.n_features = 2 * channels
 
-    def feature_map(self, x: Tensor) -> Tensor:
-        """Features over time: `(batch, n_leads, sig_len)` to `(batch, channels, about sig_len / 32)`."""
-        return self.blocks(self.stem(x))
-
     def forward(self, x: Tensor) -> Tensor:
         """Embed signals: `(batch, n_leads, sig_len)` to `(batch, n_features)`, mean and maximum over time."""
-        features = self.feature_map(x)
+        features = self.blocks(self.stem(x))
         return torch.cat([features.mean(dim=-1), features.amax(dim=-1)], dim=1)
 
 

@@ -19,8 +19,12 @@ Array = NDArray[np.float64]
 class Novelty:
     """Mahalanobis distance in the embedding of a classifier.
 
-    `mean` `(n_features,)` is that of training ECGs, `whiten` `(n_features, n_features)` makes their covariance the
-    identity; `distances` are evenly spaced quantiles, 0 to 1, of theirs (`ecgkit.training.gate.save_novelty`).
+    Parameters
+    ----------
+    mean, whiten : ndarray, shape (n_features,) and (n_features, n_features)
+        Of the embeddings of training ECGs; what makes their covariance the identity.
+    distances : ndarray, shape (n_quantiles,)
+        Evenly spaced quantiles, 0 to 1, of the distances of training ECGs; see `ecgkit.training.gate.save_novelty`.
     """
 
     mean: Array
@@ -34,7 +38,7 @@ class Novelty:
     def percentile(self, classifier: Classifier, signals: NDArray[np.float32]) -> Array:
         """Percent of the training ECGs that are more like the others than each of `signals` `(n, 12, sig_len)` is."""
         ranks = np.linspace(0, 100, len(self.distances))
-        return np.interp(self.distance(embedded(classifier, signals)), self.distances, ranks)
+        return np.interp(self.distance(classifier.embedder().embed(signals)), self.distances, ranks)
 
     def save(self, path: str | Path, card: dict[str, str]) -> None:
         """Write it in half precision, with how it was made."""
@@ -48,8 +52,3 @@ def shipped_novelty(classifier: str) -> Novelty | None:
     if Path(classifier).name != classifier or not path.is_file():
         return None
     return Novelty(**{name: values.astype(np.float64) for name, values in load_file(path).items()})
-
-
-def embedded(classifier: Classifier, signals: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What the encoder of a classifier makes of ECGs, mean over windows: `(n, n_features)`."""
-    return classifier.embedder().embed(signals)

@@ -43,22 +43,18 @@ class Cohort:
 
     Parameters
     ----------
-    seed : int
-        Seed of everything.
-    fs, seconds : float
-        Sampling rate in Hz, and length of an ECG.
+    seed, fs, seconds : int, float, float
+        Seed of everything; sampling rate in Hz; length of an ECG.
     visits : int
         ECGs of each patient: same person, torso and diseases (an acute infarction is an old one from the second
         visit), another day.
-    variation : float
-        How much patients differ: 1 as in life, 0 the standard torso with a regular 60/min.
-    noise : float
-        Factor of the noise at the electrodes; 0 none.
+    variation, noise : float
+        How much patients differ: 1 as in life, 0 the standard torso with a regular 60/min. Factor of the noise at the
+        electrodes.
     finer : bool
         Whether patients may also have the eighteen finer diseases (`ecgkit.simulator.FINER_EDITS`), and differ more
-        in waves, axes and sinus rates, for pretraining. Age, sex, what they have of the twelve, and the noise stay the
-        same. How common diseases are is plausible, not measured, and no cardiologist has reviewed what the finer ones
-        change in an ECG.
+        in waves, axes and sinus rates, for pretraining; all else stays the same. No cardiologist has reviewed what they
+        change in an ECG, and how common diseases are is not measured.
 
     Examples
     --------

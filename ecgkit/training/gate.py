@@ -15,7 +15,7 @@ from torch.nn.functional import cross_entropy
 
 from ecgkit.datasets.base import ECGDataset
 from ecgkit.models import Classifier, load_classifier
-from ecgkit.models.novelty import Novelty, embedded
+from ecgkit.models.novelty import Novelty
 from ecgkit.physiology import measure
 from ecgkit.physiology.electrodes import course, inputs
 
@@ -75,7 +75,7 @@ def fit_novelty(classifier: Classifier, data: ECGDataset, *, folds: int = 8) -> 
     Mean and covariance (shrunk: Ledoit & Wolf 2004) are those of all of `data`; the distances with which an ECG is
     compared are those of each ECG of `data` to the others, in folds of patients.
     """
-    embeddings = embedded(classifier, data.signals).astype(np.float64)
+    embeddings = classifier.embedder().embed(data.signals).astype(np.float64)
     group = np.unique(data.records["patient_id"], return_inverse=True)[1] % folds
     distances = np.empty(len(embeddings))
     for fold in range(folds):

@@ -32,11 +32,9 @@ class MeasuredFeatures:
 
     Parameters
     ----------
-    fs : float
-        Sampling rate of the signals in Hz.
-    folder : path, optional
-        Where measurements are kept, so that nothing is measured twice and a killed run goes on. They are found again
-        by the signals themselves, the code that measures and the delineator.
+    fs, folder : float, path, optional
+        Sampling rate in Hz; where measurements are kept, so that nothing is measured twice and a killed run goes on.
+        They are found again by the signals themselves, the code that measures and the delineator.
     """
 
     fs: float

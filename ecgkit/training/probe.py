@@ -84,19 +84,16 @@ def linear_probe(features: Features, labels: NDArray[np.uint8], *, groups: Array
                  strengths: Sequence[float] = STRENGTHS) -> LinearProbe:
     """Fit a linear probe: an L2-penalised logistic regression for each label.
 
-    One strength of the penalty serves all labels. It is the one with the least log-loss, in the mean over labels, of
-    predictions across folds of patients among these same ECGs, so no other label is spent on it. A label counts in the
-    choice where it is present in at least two folds and absent in at least two; where none does, the
-    strength is `FALLBACK`.
+    One strength of the penalty serves all labels: the one with the least log-loss, in the mean over labels, of
+    predictions across folds of patients among these same ECGs. A label counts in the choice where it is present in at
+    least two folds and absent in at least two; where none does, the strength is `FALLBACK`.
 
     Parameters
     ----------
     features, labels : ndarray, shape (n, n_features) and (n, n_labels)
         Embeddings of the labelled ECGs, and their labels, multi-hot.
-    groups : array_like, shape (n,)
-        Patient of each ECG.
-    seed : int
-        Of the folds.
+    groups, seed : array_like, shape (n,), int
+        Patient of each ECG; seed of the folds.
     standard : Standard, optional
         Better that of all ECGs, labelled or not; by default that of `features`.
     prior : ndarray, shape (n_labels, n_features), optional
@@ -224,9 +221,8 @@ def frozen_head(features: Features, labels: NDArray[np.uint8], *, seed: int,
     ----------
     features, labels, standard
         As in `linear_probe`, with the same errors.
-    seed : int
-        Of the initial weights, the batches and the dropout.
-    settings : HeadSettings, optional
+    seed, settings : int, HeadSettings, optional
+        Seed of the initial weights, the batches and the dropout.
     """
     settings = settings or HeadSettings()
     _check(features, labels)

@@ -178,12 +178,7 @@ def evaluate(classifier: Classifier, data: ECGDataset, *, validation: ECGDataset
     Returns
     -------
     DataFrame
-        See `ecgkit.evaluation.score_table`.
-
-    Raises
-    ------
-    EcgkitError
-        Where labels or rate differ.
+        See `ecgkit.evaluation.score_table`. Labels or a rate that differ raise `EcgkitError`.
     """
     for part in (data, validation):
         if part is not None and (part.label_names, part.fs) != (classifier.label_names, classifier.fs):
