@@ -2,7 +2,7 @@
 
 A complete run lies in a folder named by its digest, so what is out of date shows in the names of folders, whatever
 the dates of files: ``_build/<profile>/runs/<run>-<digest>/``. A run bears the name of its notebook, or of notebook and
-variant (`ecgkit.batch.variants`).
+variant.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +18,6 @@ from typing import Any
 
 import yaml
 
-from ecgkit.batch.variants import SEPARATOR, Variant, notebook_of, run_name, variants_of
 from ecgkit.errors import EcgkitError
 
 PROFILES = Path("notebooks/profiles")
@@ -27,6 +27,70 @@ NOT_IN_NOTEBOOKS = ("cli", "batch")
 #: What a complete run says of itself.
 RECORD = "record.json"
 _IGNORED = ("__pycache__", ".ipynb_checkpoints", ".DS_Store")
+#: Stands between notebook and variant in the name of a run, so no notebook's name may have one.
+SEPARATOR = "-"
+#: What a profile says about a notebook that is no parameter of it: the variants, and what a variant starts from.
+VARIANTS, AFTER = "variants", "after"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One of the ways in which a profile runs a notebook, after an earlier one from whose results it starts, if any.
+
+    The name is empty for the only run of a notebook without variants.
+    """
+
+    name: str
+    parameters: dict[str, Any]
+    after: str = ""
+
+
+def variants_of(where: str, settings: Mapping[str, Any] | None) -> list[Variant]:
+    """Read what a profile says about one notebook, such as::
+
+        epochs: 20                                           # of every variant
+        variants:
+          simulator: {method: simulator}
+          simulator-utah: {method: utah, after: simulator}   # starts from the results of an earlier variant
+
+    A notebook without variants has one, without a name. An EcgkitError, which begins with `where`, says that something
+    is no mapping, that a name cannot be that of a folder, or that ``after`` names no earlier variant.
+    """
+    common = _checked(where, settings)
+    if VARIANTS not in common:
+        return [Variant("", common)]
+    listed = _checked(f"{where}: {VARIANTS}", common.pop(VARIANTS))
+    if not listed:
+        raise EcgkitError(f"{where}: {VARIANTS} lists none; name at least one, or take the line out")
+    found: dict[str, Variant] = {}
+    for name, own in listed.items():
+        if not _NAME.fullmatch(str(name)):
+            raise EcgkitError(f"{where}: variant {name!r} cannot be a folder's name; use letters, digits, - and _")
+        parameters = common | _checked(f"{where}: variant {name}", own)
+        after = str(parameters.pop(AFTER, ""))
+        if after and after not in found:
+            raise EcgkitError(f"{where}: variant {name} comes after {after!r}, which is not listed before it")
+        found[str(name)] = Variant(str(name), parameters, after)
+    return list(found.values())
+
+
+def run_name(notebook: str, variant: str) -> str:
+    """Name of a run: ``"03_pretraining-utah"``, or that of the notebook where there are no variants."""
+    return f"{notebook}{SEPARATOR}{variant}" if variant else notebook
+
+
+def notebook_of(run: str) -> str:
+    """Name of the notebook of a run: ``"03_pretraining"`` of ``"03_pretraining-utah"``."""
+    return run.partition(SEPARATOR)[0]
+
+
+def shown(runs: Iterable[str]) -> dict[str, str]:
+    """Name of each notebook to the run that its page shows: the first."""
+    first: dict[str, str] = {}
+    for run in runs:
+        first.setdefault(notebook_of(run), run)
+    return first
 
 
 @dataclass(frozen=True)
@@ -154,7 +218,7 @@ def _runs(pattern: Run, variants: Iterable[Variant], shared: Iterable[str]) -> l
 
 
 def load_profile(root: Path, profile: str) -> dict[str, Any]:
-    """Read a profile: ``needs_data`` and the ``parameters`` of each notebook (`ecgkit.batch.variants`)."""
+    """Read a profile: ``needs_data`` and the ``parameters`` of each notebook (`variants_of`)."""
     path = root / PROFILES / f"{profile}.yaml"
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in (root / PROFILES).glob("*.yaml")))
@@ -251,15 +315,19 @@ def _book_digest(root: Path, profile: str, runs: Iterable[Run]) -> str:
 
 def _mapping(path: Path, keys: Iterable[str] | None = None) -> dict[str, Any]:
     try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        value = _checked(path.name, yaml.safe_load(path.read_text(encoding="utf-8")))
     except yaml.YAMLError as error:
         raise EcgkitError(f"{path.name} is not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(value, dict):
-        raise EcgkitError(f"{path.name}: expected a mapping, found {type(value).__name__}")
     odd = sorted(set(value) - set(keys)) if keys is not None else []
     if odd:
         raise EcgkitError(f"{path.name} has the unknown setting {odd[0]!r}; there are {', '.join(keys or ())}")
     return value
+
+
+def _checked(where: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value or {}, dict):
+        raise EcgkitError(f"{where}: expected a mapping, found {type(value).__name__}")
+    return dict(value or {})
 
 
 def _cells(path: Path) -> list[dict[str, Any]]:

@@ -9,9 +9,20 @@ from pathlib import Path
 from typing import Any
 
 from ecgkit import __version__
-from ecgkit.batch.plan import RECORD, Plan, Run, code_digest, file_digest, load_profile, write_json
+from ecgkit.batch.plan import (
+    RECORD,
+    Plan,
+    Run,
+    code_digest,
+    file_digest,
+    load_profile,
+    notebook_of,
+    run_name,
+    shown,
+    variants_of,
+    write_json,
+)
 from ecgkit.batch.site import read_summary
-from ecgkit.batch.variants import notebook_of, run_name, shown, variants_of
 from ecgkit.errors import EcgkitError
 
 PUBLISHED = Path("book/published")

@@ -15,8 +15,7 @@ from typing import Any
 import nbformat
 import pandas as pd
 
-from ecgkit.batch.plan import RECORD, code_cells
-from ecgkit.batch.variants import shown
+from ecgkit.batch.plan import RECORD, code_cells, shown
 from ecgkit.errors import EcgkitError
 
 #: What every notebook writes into its output folder: JSON with at least `data` (what the ECGs are), `n_ecgs` and

@@ -16,11 +16,10 @@ import nbformat
 import pytest
 
 from ecgkit.batch import commands
-from ecgkit.batch.plan import make_plan, write_json
+from ecgkit.batch.plan import make_plan, notebook_of, run_name, shown, variants_of, write_json
 from ecgkit.batch.publish import PUBLISHED, check_published, publish, published_runs
 from ecgkit.batch.run import run_planned
 from ecgkit.batch.site import stage
-from ecgkit.batch.variants import notebook_of, run_name, shown, variants_of
 from ecgkit.errors import EcgkitError
 from tests.batch.conftest import VARIANTS, code_outputs, make_tiny, make_varied, the_run, write_notebook
 from tests.batch.test_run import SLOW, child_environment, wait_for

@@ -11,7 +11,7 @@ import nbformat
 import pytest
 import yaml
 
-from ecgkit.batch.variants import variants_of
+from ecgkit.batch.plan import variants_of
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
