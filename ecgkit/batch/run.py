@@ -81,9 +81,8 @@ def run_notebook(source: Path, output: Path, parameters: Mapping[str, Any], *, f
                  hide: Mapping[str, str] | None = None) -> Path:
     """Execute a notebook in its own folder, as JupyterLab does; an earlier `output` stays until the new one is whole.
 
-    While it runs, it is written to ``<stem>.partial.ipynb`` beside `output`; one that failed is kept in the folder
-    `failed`, by default that of `output`. Texts of `hide`, paths of this machine, are replaced wherever they stand in
-    the executed notebook. An EcgkitError tells of an unknown parameter, a wrong type, or a cell that failed.
+    One that failed is kept in the folder `failed`, by default that of `output`. Texts of `hide`, paths of this machine,
+    are replaced in the executed notebook. An EcgkitError tells of an unknown parameter, a wrong type, a failed cell.
     """
     import nbformat
     import papermill
@@ -111,11 +110,7 @@ def run_notebook(source: Path, output: Path, parameters: Mapping[str, Any], *, f
 
 
 def _sockets(folder: str) -> Config:
-    """Let the kernel talk over sockets on disk, which only its user can open, and not over TCP ports.
-
-    Without a folder of their own they would lie where the notebook runs, and two kernels would take the same. Its path
-    has to be short.
-    """
+    """Let the kernel talk over sockets on disk, in a folder of its own with a short path, and not over TCP ports."""
     return Config({"KernelManager": {"transport": "ipc", "ip": f"{folder}/kernel"},
                    # Takes a second off the first import of nbformat.
                    "NotebookClient": {"extra_arguments": ["--IPKernelApp.exec_lines=_ = __import__('ecgkit.batch')"]}})

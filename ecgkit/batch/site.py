@@ -26,11 +26,9 @@ _FOLDED = {"parameters": "Parameters and their defaults", "injected-parameters":
 
 
 def stage(root: Path, profile: str, executed: Mapping[str, Path], target: Path) -> Path:
-    """Lay out the sources of a book in the folder `target`, emptied before.
+    """Lay out the sources of a book in the folder `target`, emptied before, from each run's name and folder.
 
-    `executed` has each run's name and folder, with ``record.json`` and ``results/``; the first run of each notebook,
-    which its page shows, also has ``<name>.ipynb``. An EcgkitError says where a notebook's code is no longer the code
-    that was executed, or its summary is missing.
+    An EcgkitError says where a notebook's code is no longer the code that was executed, or its summary is missing.
     """
     shutil.rmtree(target, ignore_errors=True)
     for room in ("notebooks", "results"):

@@ -107,11 +107,10 @@ def _with_room(sheet: _Sheet) -> _Sheet:
                    width=max(sheet.width, _LEAST_WIDTH))
 
 
-def _main(measurements: Mapping[str, float] | None) -> str:
+def _main(measurements: Mapping[str, float] | None) -> list[str]:
     if measurements is None:
-        return ""
-    said = (f"{name} {_number(measurements[column], unit)}".strip() for column, name, unit in MAIN)
-    return "    ".join(text.replace(" ", "\u00a0") for text in said)  # a line may end between them only
+        return []
+    return [f"{name} {_number(measurements[column], unit)}".strip() for column, name, unit in MAIN]
 
 
 def _number(value: float, unit: str) -> str:

@@ -50,7 +50,7 @@ def age_sex(age: Any, sex: Any) -> Figure:
     axes[1].tick_params(axis="y", labelleft=True, pad=4)
     axes[1].spines["left"].set_visible(True)
     missing = int((~known).sum())
-    figure.supxlabel("ECGs by age in years" + (f"; {missing:,} without age or sex" if missing else ""), fontsize=9)
+    figure.supxlabel("ECGs by age in years" + (f"; {missing:,} without age or sex" if missing else ""))
     return figure
 
 

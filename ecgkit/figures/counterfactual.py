@@ -45,8 +45,7 @@ def before_after(before: Any, after: Any, fs: float, *, title: str, changes: Seq
         Highlighted where not 0; by default where the edit exceeds 20 µV.
     """
     sheet = _overlaid(before, after, fs, mask)
-    note = "    ".join(text.replace(" ", "\u00a0") for text in changes or ())  # a line may end between them only
-    return _draw([sheet], [title], fs, (*_NAMES, _SHADED if mask is None else "mask"), note=note)
+    return _draw([sheet], [title], fs, (*_NAMES, _SHADED if mask is None else "mask"), note=changes or ())
 
 
 @styled
@@ -130,8 +129,8 @@ def _panels(x: str, y: str) -> tuple[Figure, NDArray[Any]]:
         ax.set_axisbelow(True)
         ax.xaxis.set_major_locator(MaxNLocator(4))
         ax.margins(x=0)
-    figure.supxlabel(x, fontsize=9)
-    figure.supylabel(y, fontsize=9)
+    figure.supxlabel(x)
+    figure.supylabel(y)
     return figure, axes
 
 
@@ -190,7 +189,7 @@ def style_coordinates(beats: Any, names: Sequence[str], fs: float, *,
             if row is not rows[-1]:
                 ax.set_xticklabels([])
         row.axes[0].set_ylabel("mV")
-    rows[-1].supxlabel("ms", fontsize=9)
+    rows[-1].supxlabel("ms")
     figure.legend(*rows[0].axes[0].get_legend_handles_labels(), loc="outside upper right", ncols=len(VALUES))
     return figure
 

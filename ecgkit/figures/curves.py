@@ -95,7 +95,8 @@ def roc_curves(y_true: Any, y_score: Any, label_names: Sequence[str], patient_id
         ax.text(0.98, 0.04, said if np.isfinite(scores.estimate[k]) else "one class only", ha="right", va="bottom",
                 fontsize=8.5)
         ax.set_title(label_names[k])
-    _label_outer(figure, "false positive rate", "true positive rate")
+    figure.supxlabel("false positive rate")
+    figure.supylabel("true positive rate")
     return figure
 
 
@@ -117,7 +118,8 @@ def reliability_diagram(y_true: Any, y_score: Any, label_names: Sequence[str], *
         ax.plot(mine["mean_score"], mine["positive_rate"], color=PALETTE[1], linewidth=1.1)
         ax.scatter(mine["mean_score"], mine["positive_rate"], s=8 + 60 * share, color=PALETTE[1], zorder=3, lw=0)
         ax.set_title(f"{name}\nECE {error:.3f}")
-    _label_outer(figure, "predicted probability", "share of positives")
+    figure.supxlabel("predicted probability")
+    figure.supylabel("share of positives")
     return figure
 
 
@@ -235,11 +237,6 @@ def _panels(n: int) -> tuple[Figure, list[Axes]]:
         ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xticks=[0, 0.5, 1], yticks=[0, 0.5, 1],
                xticklabels=["0", "0.5", "1"], yticklabels=["0", "0.5", "1"], aspect="equal")
     return figure, axes
-
-
-def _label_outer(figure: Figure, x: str, y: str) -> None:
-    figure.supxlabel(x, fontsize=9, color=INK)
-    figure.supylabel(y, fontsize=9, color=INK)
 
 
 def _need(table: pd.DataFrame, *columns: str) -> None:

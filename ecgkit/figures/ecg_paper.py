@@ -218,11 +218,11 @@ def _up(millimetres: float) -> float:
 
 
 def _draw(sheets: list[_Sheet], titles: Sequence[str | None], fs: float, names: Sequence[str] | None,
-          note: str = "") -> Figure:
-    """Draw sheets below each other; the note stands under every title."""
+          note: Sequence[str] = ()) -> Figure:
+    """Draw sheets below each other; the note, whose lines end between its parts only, stands under every title."""
     width = max(sheet.width for sheet in sheets) + 2 * _MARGIN
     lines = [textwrap.wrap(title, int(width / 2.2)) if title else [] for title in titles]
-    noted = textwrap.wrap(note, int(width / 2.1))
+    noted = textwrap.wrap("    ".join(text.replace(" ", "\u00a0") for text in note), int(width / 2.1))
     bands = [_MARGIN + (len(text) + len(noted)) * _TITLE_LINE for text in lines]
     height = sum(bands) + sum(sheet.height for sheet in sheets) + _FOOTER
     figure, ax = in_millimetres(width, height)

@@ -21,7 +21,7 @@ WIDTH = 7.6
 STYLE: Any = {
     "figure.facecolor": "white", "axes.facecolor": "white", "savefig.facecolor": "white", "figure.dpi": 127,
     "figure.constrained_layout.w_pad": 0.07, "figure.constrained_layout.h_pad": 0.05,
-    "font.family": "DejaVu Sans", "font.size": 9, "axes.titlesize": 9.5, "axes.labelsize": 9,
+    "font.family": "DejaVu Sans", "font.size": 9, "axes.titlesize": 9.5, "axes.labelsize": 9, "figure.labelsize": 9,
     "xtick.labelsize": 8.5, "ytick.labelsize": 8.5, "legend.fontsize": 8.5, "legend.frameon": False,
     "text.color": INK, "axes.labelcolor": INK, "xtick.color": GREY, "ytick.color": GREY,
     "xtick.labelcolor": INK, "ytick.labelcolor": INK, "axes.edgecolor": GREY, "axes.linewidth": 0.8,

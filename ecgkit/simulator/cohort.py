@@ -24,8 +24,8 @@ from ecgkit.simulator.waves import Intervals, Waves, intervals, waves
 
 #: Samples of a lead computed at a time by each thread: enough ECGs to make a call of NumPy worth while.
 CHUNK = 256_000
-#: Bytes allocated and freed before the chunks. The C library (glibc) then keeps freed blocks of up to this size for the
-#: next chunk; otherwise it returns them to the system, and fetching fresh memory costs as much as the arithmetic.
+#: Bytes allocated and freed first: glibc then keeps freed blocks of up to this size for the next chunk, and does not
+#: return them to the system, since fetching fresh memory costs as much as the arithmetic.
 KEPT = 31 << 20
 
 

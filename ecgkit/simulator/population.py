@@ -71,8 +71,7 @@ LEAST_FIBRILLATION = 0.85
 USUAL_GAIN = np.array([1.2, 1.0, 1.05, 1.5, 1.4, 1.25, 1.15, 1.1])
 #: Degrees by which the heart is turned about each axis, at most; the wider one goes with the finer diseases.
 ROTATION, WIDER_ROTATION = 20, 30
-#: Factor by which patients of a cohort with the finer diseases differ more in their waves. Real ECGs vary more than a
-#: few wavelets do, and a network that has seen too little variety calls every real ECG ill.
+#: How much more patients with the finer diseases differ in their waves: a network that sees too little calls all ill.
 WIDER_SPREAD = 1.7
 #: Standard deviation in millivolts, `(n_slots, 1)`, of what is added to X, Y and Z of the normal wavelets there.
 SHIFTS = 1.3 * np.array([[{"P1": 0.012, "P2": 0.012, "Q": 0.08, "R": 0.12, "S": 0.12, "T": 0.05,

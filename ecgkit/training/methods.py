@@ -89,8 +89,7 @@ class Target(nn.Module):
     """A copy of a network that follows it slowly, for `n_steps` steps, and learns nothing by itself.
 
     It is in training mode as the network is, so batch normalisation uses the statistics of the batch, as in both
-    papers' code; only parameters follow, and its running statistics, which nothing reads, are its own. The count of
-    steps is a buffer, so a resumed run goes on with the momentum where it stopped.
+    papers' code. The count of steps is a buffer, so a resumed run goes on with the momentum where it stopped.
     """
 
     step: Tensor

@@ -112,8 +112,7 @@ class PretrainSettings:
     horizon: int = 12
     fs: float = 100.0
     simulated_per_epoch: int = 12_800
-    schedule: Schedule = field(default_factory=lambda: Schedule(epochs=40, batch_size=128, learning_rate=2e-3,
-                                                                weight_decay=1e-2, validate_every=5))
+    schedule: Schedule = field(default_factory=lambda: Schedule(epochs=40, learning_rate=2e-3))
 
     @property
     def crop_len(self) -> int:
