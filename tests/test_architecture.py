@@ -50,3 +50,15 @@ def test_a_file_says_what_it_is_in_its_first_line_and_stays_small(path: Path) ->
     assert lines[0].startswith('"""')
     assert lines[0].endswith(('."""', "."))
     assert len(lines) <= 400
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_only_the_command_line_imports_the_study(path: Path) -> None:
+    """What the pages need is no part of the library: notebooks and tests import it, and a command may."""
+    if room(path) not in ("study", "cli"):
+        assert "study" not in imported_rooms(path)
+
+
+def test_the_house_stays_small() -> None:
+    assert len(FILES) <= 150
+    assert sum(len(path.read_text().splitlines()) for path in FILES) <= 24_000
