@@ -15,23 +15,11 @@ from ecgkit.leads import to_vcg
 
 def windows(signals: NDArray[np.float32], ecg: NDArray[np.intp], start: NDArray[np.float64],
             length: int) -> NDArray[np.float32]:
-    """Cut windows that begin between two samples, by the shift theorem of Fourier.
+    """Cut windows `(n_windows, n_leads, length)` that begin between two samples, by the shift theorem of Fourier.
 
-    The line through the ends of each window is set aside meanwhile: a Fourier series takes the window for periodic.
-
-    Parameters
-    ----------
-    signals : ndarray, shape (n, n_leads, sig_len)
-    ecg : ndarray of int, shape (n_windows,)
-        Which ECG each window is cut from.
-    start : ndarray, shape (n_windows,)
-        Where it begins, in samples, not rounded.
-    length : int
-        Samples of a window; beyond the recording its first and its last value are repeated.
-
-    Returns
-    -------
-    ndarray of float32, shape (n_windows, n_leads, length)
+    Each is of the ECG `ecg` `(n_windows,)` of `signals` `(n, n_leads, sig_len)` and begins at `start`, in samples, not
+    rounded; beyond the recording its first and its last value are repeated. The line through the ends of each window is
+    set aside meanwhile: a Fourier series takes the window for periodic.
     """
     whole = np.round(start).astype(np.intp)
     before = max(0, -int(whole.min(initial=0)))
@@ -52,21 +40,7 @@ def windows(signals: NDArray[np.float32], ecg: NDArray[np.intp], start: NDArray[
 
 @lru_cache(maxsize=8)
 def onto_grid(length: int, first: float, step: float, n: int) -> NDArray[np.float32]:
-    """Matrix that interpolates: ``window @ matrix`` has the window's values on another grid.
-
-    Parameters
-    ----------
-    length : int
-        Samples of the window.
-    first, step : float
-        Where the grid begins and how far its points lie apart, in samples of the window.
-    n : int
-        Points of the grid.
-
-    Returns
-    -------
-    ndarray of float32, shape (length, n)
-    """
+    """Matrix `(length, n)` that interpolates: ``window @ matrix`` has the values at `first`, `first` + `step`, ..."""
     at = first + step * np.arange(n)
     share = at / (length - 1)
     line: NDArray[Any] = np.zeros((length, n))
@@ -91,20 +65,9 @@ ROUNDS = 2
 
 
 def grouped_median(values: NDArray[Any], group: NDArray[np.intp], n: int) -> NDArray[Any]:
-    """Median of the finite values of each group.
+    """Median of the finite `values` `(n_values, ...)` of each of `n` groups, `(n, ...)`; nan where there is none.
 
-    Parameters
-    ----------
-    values : ndarray, shape (n_values, ...)
-    group : ndarray of int, shape (n_values,)
-        Group of each, in ascending order.
-    n : int
-        Groups.
-
-    Returns
-    -------
-    ndarray, shape (n, ...)
-        nan where a group has no finite value.
+    `group` `(n_values,)` says in ascending order which group each is of.
     """
     size = np.bincount(group, minlength=n)
     rank = np.arange(len(group)) - (np.cumsum(size) - size)[group]
@@ -124,23 +87,9 @@ def align(signals: NDArray[np.float32], ecg: NDArray[np.intp], at: NDArray[np.fl
     Cross-correlation of each beat's QRS with the median QRS (Woody 1967), summed over X, Y, Z of the heart vector, to
     which all leads contribute, on a grid of 1 ms with a parabola through the highest three points.
 
-    Parameters
-    ----------
-    signals : ndarray, shape (n, 12, sig_len)
-        Millivolts.
-    ecg : ndarray of int, shape (n_beats,)
-        ECG of each beat, in ascending order.
-    at : ndarray, shape (n_beats,)
-        R peak of each beat in samples, about.
-    fs : float
-        Sampling rate in Hz.
-
-    Returns
-    -------
-    at : ndarray, shape (n_beats,)
-        The same, finer: the median of an ECG's changes is 0.
-    likeness : ndarray, shape (n_beats,)
-        Correlation of the aligned beat with the median QRS, -1 to 1.
+    `signals` are `(n, 12, sig_len)` in mV at `fs` Hz, `ecg` `(n_beats,)` the ECG of each beat, in ascending order, and
+    `at` `(n_beats,)` about where its R peak is, in samples. Returns `at`, finer (the median of an ECG's changes is 0),
+    and the correlation of each aligned beat with the median QRS, -1 to 1.
     """
     leads = to_vcg(signals)
     before = int(np.ceil((FARTHEST - SUPPORT[0]) * fs / 1000))

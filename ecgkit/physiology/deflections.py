@@ -21,14 +21,7 @@ NOTCHED_SHARE = 0.5
 class Deflections:
     """Deflections of some waves, in order; neighbours have opposite signs.
 
-    Parameters
-    ----------
-    wave : ndarray of int, shape (n_deflections,)
-        Row of the wave that each belongs to, ascending.
-    begin, end : ndarray of int, shape (n_deflections,)
-        First sample, and the one after the last.
-    peak : ndarray, shape (n_deflections,)
-        Value furthest from 0, with its sign.
+    Of each: the row of its wave, its first sample and the one after the last, and the value furthest from 0.
     """
 
     wave: NDArray[np.intp]
@@ -42,13 +35,8 @@ def deflections(waves: NDArray[np.float32], size: NDArray[np.intp]) -> Deflectio
 
     The last stretch of a wave counts if it goes beyond the value at the wave's end by `LEAST_MV`: what still rises
     at the J point is the ST segment. Stretches of the same sign are one deflection if nothing that counts lies between.
-
-    Parameters
-    ----------
-    waves : ndarray, shape (n_waves, length)
-        Values relative to the baseline, a sample each millisecond.
-    size : ndarray of int, shape (n_waves,)
-        Samples of each wave; what comes after is not looked at.
+    `waves` `(n_waves, length)` are relative to the baseline, a sample each millisecond; `size` `(n_waves,)` of them are
+    looked at.
     """
     n, length = waves.shape
     seen = (np.arange(length) < size[:, None]) & (np.abs(waves) >= LEAST_MV)
@@ -80,16 +68,8 @@ def _merged(wave: NDArray[np.intp], begin: NDArray[np.intp], end: NDArray[np.int
 class QRSParts:
     """Q, R, S and R' of some QRS complexes (`NAMES`); a QS is a Q without an R.
 
-    Parameters
-    ----------
-    amplitude : ndarray, shape (n_waves, 4)
-        Millivolts: Q and S negative, R and R' positive; 0 where there is none.
-    duration : ndarray, shape (n_waves, 4)
-        Milliseconds; 0 where there is none.
-    r_peak : ndarray, shape (n_waves,)
-        Sample of the highest point of R; nan where there is none.
-    notched : ndarray of bool, shape (n_waves,)
-        Whether R has two maxima: see `NOTCHED_MS`.
+    `amplitude` (mV, Q and S negative) and `duration` (ms) are `(n_waves, 4)`, 0 where there is none; `r_peak` is the
+    sample of the highest point of R, nan where there is none; `notched` whether R has two maxima, see `NOTCHED_MS`.
     """
 
     amplitude: NDArray[np.float64]
@@ -99,14 +79,9 @@ class QRSParts:
 
 
 def qrs_parts(waves: NDArray[np.float32], size: NDArray[np.intp]) -> QRSParts:
-    """Name the deflections of some QRS complexes.
+    """Name the deflections of some QRS complexes, given from onset to offset as `deflections` takes them.
 
     The first is Q where negative, else R; then R, S and R' follow in turn. Later ones are left out.
-
-    Parameters
-    ----------
-    waves, size
-        See `deflections`: from the onset to the offset of QRS.
     """
     n, length = waves.shape
     found = deflections(waves, size)

@@ -14,13 +14,11 @@ from ecgkit.models.delineator import Delineator
 from ecgkit.physiology.columns import Reasons, Sheet, either, why
 from ecgkit.physiology.deflections import NAMES, deflections, qrs_parts
 from ecgkit.physiology.delineate import delineate
-from ecgkit.physiology.median_beat import LEAST_BEATS, MedianBeats, median_beats
+from ecgkit.physiology.median_beat import LEAST_BEATS, OFFSET, ONSET, QRS, MedianBeats, P, T, median_beats
 from ecgkit.physiology.quality import in_part, lead_faults
 from ecgkit.physiology.rhythm import measure_rhythm
-from ecgkit.simulator import MARKS, WAVES, Waves
+from ecgkit.simulator import WAVES, Waves
 
-P, QRS, T = (WAVES.index(wave) for wave in ("P", "QRS", "T"))
-ONSET, OFFSET = MARKS.index("onset"), MARKS.index("offset")
 LEAD_I, AVF, V1 = (LEADS.index(lead) for lead in ("I", "aVF", "V1"))
 #: Mean voltage of a wave in the frontal plane (mV) below which its axis has no meaning.
 LEAST_NET_MV = 0.005

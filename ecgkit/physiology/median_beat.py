@@ -41,19 +41,13 @@ class MedianBeats:
     Parameters
     ----------
     signals : ndarray of float32, shape (n, 12, BEFORE + AFTER)
-        Millivolts at `fs`; 0 is the level just before the onset of QRS. nan where an ECG has fewer than `LEAST_BEATS`
-        beats to use, and for leads with missing samples.
+        Millivolts at `fs` Hz, with the R peak at sample `zero`; 0 is the level just before the onset of QRS. nan where
+        an ECG has fewer than `LEAST_BEATS` beats to use, and for leads with missing samples.
     marks : ndarray, shape (n, 3, 3)
         Onset, peak, offset of P, QRS, T in milliseconds from the R peak: medians over the beats used. nan where fewer
         than half of these have the wave.
-    n_beats : ndarray of int, shape (n,)
-        Beats used.
-    rr : ndarray, shape (n,)
-        Mean RR of all beats in milliseconds, nan where there is none.
-    fs : int
-        1000 Hz.
-    zero : int
-        Sample of the R peak.
+    n_beats, rr : ndarray, shape (n,)
+        Beats used, and the mean RR of all beats in milliseconds, nan where there is none.
     """
 
     signals: NDArray[np.float32]

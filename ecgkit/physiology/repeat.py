@@ -30,12 +30,10 @@ def limits_of_agreement(first: pd.DataFrame, second: pd.DataFrame, patients: Any
     first, second : DataFrame, shape (n, n_measurements)
         The same measurements in the same order; row by row a pair. nan where one could not be made.
     patients : array_like, shape (n,), optional
-        Whose pair each row is; each row another patient by default. Intervals are over patients.
+        Whose pair each row is; each row another patient by default. Intervals are over `n_boot` resamples of patients.
     circular : sequence of str
         Measurements that are angles in degrees, of which -179 and 179 are 2 apart; names that are not in the tables
         are passed over.
-    n_boot, seed : int
-        Number of resamples of the patients and their seed.
 
     Returns
     -------
@@ -45,7 +43,7 @@ def limits_of_agreement(first: pd.DataFrame, second: pd.DataFrame, patients: Any
 
         - `bias` and `sd`: mean and standard deviation (n - 1);
         - `lower` and `upper`: bias ± 1.96 SD, the approximate 95 % limits of agreement, between which 95 % of
-          differences lie if they are normal (Bland & Altman 1986);
+          differences lie if they are normal (Bland & Altman 1986, Lancet 327(8476));
         - `repeatability`: 1.96 times their root mean square. That is the repeatability coefficient of Bland & Altman
           1986 (ISO 5725's repeatability limit): two measurements by one method have no true bias, so the mean is taken
           as 0, and a bias that there is makes the coefficient larger;
@@ -57,11 +55,6 @@ def limits_of_agreement(first: pd.DataFrame, second: pd.DataFrame, patients: Any
     ------
     EcgkitError
         Where the tables do not fit together, or hold something else than numbers.
-
-    References
-    ----------
-    Bland & Altman 1986, *Statistical methods for assessing agreement between two methods of clinical measurement*,
-    Lancet 327(8476).
     """
     a, b = _numbers(first, second)
     difference = b - a
@@ -74,20 +67,15 @@ def limits_of_agreement(first: pd.DataFrame, second: pd.DataFrame, patients: Any
         np.arange(len(a)) if patients is None else patients, n_boot=n_boot, seed=seed, n=len(a))]
     once, samples = _statistics(difference, np.ones((len(a), 1)))[:, 0], np.concatenate(drawn, axis=1)
     for k, name in enumerate(STATISTICS):
-        low, high = Bootstrap(once[k], samples[k]).interval()
-        columns |= {name: once[k], f"{name}_low": low, f"{name}_high": high}
+        columns |= Bootstrap(once[k], samples[k]).columns(name)
     return pd.DataFrame(columns, index=pd.Index(first.columns, name="measurement"))
 
 
 def printed_limits(table: pd.DataFrame, units: Mapping[str, str]) -> pd.DataFrame:
     """Round a `limits_of_agreement` for print.
 
-    Parameters
-    ----------
-    table : DataFrame
-    units : mapping
-        Unit of each measurement; what stands behind a semicolon is left out, so that `ecgkit.physiology.COLUMNS` will
-        do.
+    `units` has each measurement's unit; what stands behind a semicolon is left out, so that
+    `ecgkit.physiology.COLUMNS` will do.
     """
     unit = [units[name].split(";")[0] for name in table.index]
     digits = [_DIGITS.get(one, 2) for one in unit]
@@ -141,12 +129,9 @@ def _quantile(values: Array, weights: Array, share: float) -> Array:
 def repeatability() -> dict[str, float]:
     """What a measurement must change by before the change means anything.
 
-    Returns
-    -------
-    dict
-        By measurement (`ecgkit.physiology.COLUMNS`), in its unit: the distance that 95 of 100 pairs of the first and
-        the second half of the same ten seconds do not exceed. From the PTB-XL sample, whose table is in the book's page
-        on measurements; `repeatability.csv` also tells of how many ECGs.
+    By measurement (`ecgkit.physiology.COLUMNS`), in its unit: the distance that 95 of 100 pairs of the first and the
+    second half of the same ten seconds do not exceed. From the PTB-XL sample, whose table is in the book's page on
+    measurements; `repeatability.csv` also tells of how many ECGs.
     """
     table = pd.read_csv(Path(__file__).with_name("repeatability.csv"), index_col="measurement")
     return {str(name): float(value) for name, value in table["p95"].items()}

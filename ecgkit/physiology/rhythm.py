@@ -84,21 +84,10 @@ _P, _QRS = WAVES.index("P"), WAVES.index("QRS")
 
 
 def premature(ms: NDArray[np.float64], signal: NDArray[np.float32], fs: float) -> NDArray[np.int8]:
-    """Judge the beats of one ECG; the thresholds are ours, set on training folds of PTB-XL.
+    """Judge the beats of one ECG, `(n_beats,)`: 0 normal, 1 atrial, 2 ventricular premature; 0 where they are too few.
 
-    Parameters
-    ----------
-    ms : ndarray, shape (n_beats, 3, 3)
-        Boundaries of the waves of beats that have a QRS, in order of time.
-    signal : ndarray, shape (12, sig_len)
-        Millivolts.
-    fs : float
-        Sampling rate in Hz.
-
-    Returns
-    -------
-    ndarray of int8, shape (n_beats,)
-        0 normal, 1 atrial, 2 ventricular premature. All 0 where there are too few beats to compare.
+    `ms` `(n_beats, 3, 3)` are boundaries of beats that have a QRS, in order of time; `signal` is `(12, sig_len)` in mV
+    at `fs` Hz. The thresholds are ours, set on training folds of PTB-XL.
     """
     kind = np.full(len(ms), NORMAL, dtype=np.int8)
     if len(ms) < LEAST_BEATS:

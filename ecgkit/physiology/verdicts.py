@@ -11,8 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ecgkit.errors import EcgkitError
+from ecgkit.evaluation import Bootstrap, resample_patients, with_ends
 from ecgkit.evaluation.checks import Array, ratio
-from ecgkit.evaluation.resampling import Bootstrap, resample_patients
 from ecgkit.physiology.rules import VERDICTS, load_rules
 
 WORDS: Mapping[str, str] = {
@@ -102,24 +102,9 @@ def rule_labels() -> dict[str, tuple[str, ...]]:
 
 
 def verdict_matrix(verdicts: pd.DataFrame) -> tuple[NDArray[np.float64], tuple[str, ...]]:
-    """Verdicts of `ecgkit.physiology.judge` as a matrix.
+    """The verdicts of `ecgkit.physiology.judge` as a matrix `(n, n_rules)`, and the rules' names.
 
-    Parameters
-    ----------
-    verdicts : DataFrame
-        As `judge` returns it: for each ECG in turn every rule in the same order.
-
-    Returns
-    -------
-    met : ndarray, shape (n, n_rules)
-        1 met, 0 not met, nan not measurable.
-    names : tuple of str
-        The rules.
-
-    Raises
-    ------
-    EcgkitError
-        If rows are missing or in another order.
+    1 is met, 0 not met, nan not measurable. An `EcgkitError` is raised if rows are missing or in another order.
     """
     rules = verdicts["rule"].to_numpy()
     names = tuple(str(name) for name in pd.unique(rules))
@@ -136,30 +121,12 @@ def beside_labels(verdicts: pd.DataFrame, labels: Any, label_names: Sequence[str
                                                                     tuple[str, ...]]:
     """Verdicts and labels of some ECGs, for `agreement_table`.
 
-    Parameters
-    ----------
-    verdicts : DataFrame
-        As `judge` returns it, n ECGs.
-    labels : array_like of bool, shape (n, n_labels)
-        Which labels each ECG has. For the simulator, whether a severity is that of the full disease.
-    label_names : sequence of str
-        Their names. PTB-XL's rules need SCP codes (task "all") and superclasses.
-    stands_for : mapping
-        The labels of each rule, any of which will do: `rule_labels()` for PTB-XL, `RULE_EDITS` for the simulator.
+    `verdicts` are those of `judge`; `labels` `(n, n_labels)` say which of `label_names` each ECG has: PTB-XL's SCP
+    codes (task "all") and superclasses, or whether the simulator's severity is that of the full disease. `stands_for`
+    has the labels of each rule, any of which will do: `rule_labels()` for PTB-XL, `RULE_EDITS` for the simulator.
 
-    Returns
-    -------
-    met : ndarray, shape (n, n_kept)
-        1 met, 0 not met, nan not measurable.
-    truth : ndarray of bool, shape (n, n_kept)
-        Whether the ECG has a label that the rule stands for.
-    names : tuple of str
-        The rules kept: those that stand for one of these labels.
-
-    Raises
-    ------
-    EcgkitError
-        If the arrays do not fit together.
+    Returns, for the rules that stand for one of these labels: the verdicts as `verdict_matrix` gives them, whether the
+    ECG has such a label, both `(n, n_kept)`, and the rules' names. `EcgkitError` if the arrays do not fit together.
     """
     met, names = verdict_matrix(verdicts)
     has = np.asarray(labels, dtype=bool)
@@ -180,12 +147,8 @@ _VOLTAGES = ("axis", "r_II", "r_V5", "s_V1")
 class Definition:
     """What the diagnosis behind a label rests on.
 
-    Parameters
-    ----------
-    rules : tuple of str
-        Rules of `ecgkit.physiology.load_rules`, any of which makes the diagnosis.
-    unrelated : tuple of str
-        Measurements (`ecgkit.physiology.COLUMNS`) that a change of this diagnosis alone leaves as they are.
+    Any of its `rules` (`ecgkit.physiology.load_rules`) makes the diagnosis; a change of this diagnosis alone leaves the
+    `unrelated` measurements (`ecgkit.physiology.COLUMNS`) as they are.
     """
 
     rules: tuple[str, ...]
@@ -224,26 +187,14 @@ DEFINITIONS: Mapping[str, Definition] = {
 
 
 def definition(label: str) -> Definition:
-    """What defines a label.
-
-    Raises
-    ------
-    EcgkitError
-        For a label that no rule defines.
-    """
+    """What defines a label; `EcgkitError` for one that no rule defines."""
     if label not in DEFINITIONS:
         raise EcgkitError(f"no rule defines {label!r}; rules define {', '.join(DEFINITIONS)}")
     return DEFINITIONS[label]
 
 
 def excludes_broad_qrs(rule: str) -> bool:
-    """Whether a rule only asks that QRS be narrow: a condition for using it, not a sign of the disease.
-
-    Raises
-    ------
-    EcgkitError
-        For a rule that does not exist.
-    """
+    """Whether a rule only asks that QRS be narrow: a condition for using it, not a sign of the disease."""
     rules = load_rules()
     rows = rules[rules["rule"] == rule]
     if rows.empty:
@@ -268,9 +219,7 @@ def agreement_table(met: Any, truth: Any, names: Sequence[str], patients: Any, *
     names : sequence of str
         The rules.
     patients : array_like, shape (n,)
-        Whose ECG each row is; intervals are over patients.
-    n_boot, seed : int
-        Number of resamples and their seed.
+        Whose ECG each row is; intervals are over patients, `n_boot` resamples of them.
 
     Returns
     -------
@@ -284,41 +233,6 @@ def agreement_table(met: Any, truth: Any, names: Sequence[str], patients: Any, *
     EcgkitError
         Where the arrays do not fit together, or hold other values.
     """
-    verdict, positive = _checked(met, truth, names)
-    judged, yes = np.isfinite(verdict), verdict == 1
-    groups = np.stack([yes & positive, judged & positive, ~yes & judged & ~positive, judged & ~positive, yes], axis=2)
-    n, n_rules, n_groups = groups.shape
-    flat = groups.reshape(n, n_rules * n_groups).astype(np.float64)
-    drawn = np.concatenate([(weights.T @ flat).reshape(-1, n_rules, n_groups)
-                            for weights in resample_patients(patients, n_boot=n_boot, seed=seed, n=n)])
-    once, samples = _shares(flat.sum(axis=0).reshape(n_rules, n_groups)), _shares(drawn)
-    columns: dict[str, Any] = {"n": judged.sum(axis=0), "positives": (judged & positive).sum(axis=0),
-                               "not_measurable": (~judged).sum(axis=0)}
-    for k, name in enumerate(_SHARES):
-        low, high = Bootstrap(once[:, k], samples[..., k]).interval()
-        columns |= {name: once[:, k], f"{name}_low": low, f"{name}_high": high}
-    return pd.DataFrame(columns, index=pd.Index(names, name="rule"))
-
-
-def printed_agreement(table: pd.DataFrame) -> pd.DataFrame:
-    """Round an `agreement_table` for print: shares in percent with their intervals, a dash where there is none."""
-    words = {"sensitivity": "sensitivity %", "specificity": "specificity %", "ppv": "predictive value %"}
-    counts = {"positives": "ECGs with label", "n": "of", "not_measurable": "not measurable"}
-    columns = {text: table[name].map("{:,}".format) for name, text in counts.items()}
-    for name, text in words.items():
-        value, low, high = ((100 * table[f"{name}{end}"]).map("{:.1f}".format) for end in ("", "_low", "_high"))
-        columns[text] = (value + " (" + low + "–" + high + ")").where(table[name].notna(), "–")
-    return pd.DataFrame(columns)
-
-
-def _shares(counts: Array) -> Array:
-    """`_SHARES` from counts `(..., 5)`: right, labelled; rightly not met, not labelled; met."""
-    right, labelled, rejected, others, met = np.moveaxis(counts, -1, 0)
-    return np.stack([ratio(right, labelled, labelled > 0), ratio(rejected, others, others > 0),
-                     ratio(right, met, met > 0)], axis=-1)
-
-
-def _checked(met: Any, truth: Any, names: Sequence[str]) -> tuple[Array, NDArray[np.bool_]]:
     verdict, label = np.asarray(met, dtype=np.float64), np.asarray(truth)
     if verdict.ndim != 2 or verdict.shape != label.shape or verdict.shape[1] != len(names) or not len(verdict):
         raise EcgkitError(f"met has shape {verdict.shape} and truth {label.shape} for {len(names)} rules; both must be "
@@ -329,4 +243,32 @@ def _checked(met: Any, truth: Any, names: Sequence[str]) -> tuple[Array, NDArray
             row, column = np.argwhere(wrong)[0]
             raise EcgkitError(f"{what} of rule {names[column]} is {values[row, column]} in row {row}; it must be "
                               f"{allowed}")
-    return verdict, label.astype(bool)
+    positive = label.astype(bool)
+    judged, yes = np.isfinite(verdict), verdict == 1
+    groups = np.stack([yes & positive, judged & positive, ~yes & judged & ~positive, judged & ~positive, yes], axis=2)
+    n, n_rules, n_groups = groups.shape
+    flat = groups.reshape(n, n_rules * n_groups).astype(np.float64)
+    drawn = np.concatenate([(weights.T @ flat).reshape(-1, n_rules, n_groups)
+                            for weights in resample_patients(patients, n_boot=n_boot, seed=seed, n=n)])
+    once, samples = _shares(flat.sum(axis=0).reshape(n_rules, n_groups)), _shares(drawn)
+    columns: dict[str, Any] = {"n": judged.sum(axis=0), "positives": (judged & positive).sum(axis=0),
+                               "not_measurable": (~judged).sum(axis=0)}
+    for k, name in enumerate(_SHARES):
+        columns |= Bootstrap(once[:, k], samples[..., k]).columns(name)
+    return pd.DataFrame(columns, index=pd.Index(names, name="rule"))
+
+
+def printed_agreement(table: pd.DataFrame) -> pd.DataFrame:
+    """Round an `agreement_table` for print: shares in percent with their intervals, a dash where there is none."""
+    shares = {"sensitivity %": "sensitivity", "specificity %": "specificity", "predictive value %": "ppv"}
+    counts = {"ECGs with label": "positives", "of": "n", "not measurable": "not_measurable"}
+    return pd.DataFrame({
+        **{text: table[name].map("{:,}".format) for text, name in counts.items()},
+        **{text: with_ends(100 * table, name, digits=1, unknown="–") for text, name in shares.items()}})
+
+
+def _shares(counts: Array) -> Array:
+    """`_SHARES` from counts `(..., 5)`: right, labelled; rightly not met, not labelled; met."""
+    right, labelled, rejected, others, met = np.moveaxis(counts, -1, 0)
+    return np.stack([ratio(right, labelled, labelled > 0), ratio(rejected, others, others > 0),
+                     ratio(right, met, met > 0)], axis=-1)

@@ -18,11 +18,10 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from ecgkit.errors import EcgkitError
+from ecgkit.evaluation import Bootstrap, resample_patients, with_ends
 from ecgkit.evaluation.checks import Array, ratio
-from ecgkit.evaluation.resampling import Bootstrap, resample_patients
+from ecgkit.simulator import MARKS, WAVES
 
-WAVES = ("P", "QRS", "T")
-MARKS = ("onset", "peak", "offset")
 #: Milliseconds: that of AAMI EC57, and half of it.
 TOLERANCES = (150.0, 75.0)
 _P, _QRS, _PEAK = WAVES.index("P"), WAVES.index("QRS"), MARKS.index("peak")
@@ -32,12 +31,8 @@ _P, _QRS, _PEAK = WAVES.index("P"), WAVES.index("QRS"), MARKS.index("peak")
 class Matches:
     """Found and true marks of some ECGs, matched one to one.
 
-    Parameters
-    ----------
-    error : ndarray, shape (n, n_beats, 3, 3)
-        Found minus true in ms, for each true mark; nan where it was missed, or is none.
-    true_positive, false_positive, false_negative : ndarray of int, shape (n, 3, 3)
-        Marks of each ECG that were found, invented and missed.
+    `error` `(n, n_beats, 3, 3)` is found minus true in ms, for each true mark, nan where it was missed, or is none; the
+    counts `(n, 3, 3)` are the marks of each ECG that were found, invented and missed.
     """
 
     error: Array
@@ -55,26 +50,13 @@ class Matches:
 def match(found: Any, true: Any, span: Any, *, tolerance: float = TOLERANCES[0]) -> Matches:
     """Match the marks of each ECG, wave and kind one to one: as many as can be, and then with the least error.
 
-    Parameters
-    ----------
-    found, true : array_like, shape (n, n_found, 3, 3) and (n, n_beats, 3, 3)
-        Boundaries in ms.
-    span : array_like, shape (n, 2)
-        First and last ms that the truth covers. A found wave whose peak (its middle, where it has no peak) lies outside
-        may be matched, but is not counted as invented.
-    tolerance : float
-        Greatest error of a match in ms, itself included.
+    `found` `(n, n_found, 3, 3)` and `true` `(n, n_beats, 3, 3)` are boundaries in ms; `span` `(n, 2)` the first and the
+    last ms that the truth covers: a found wave whose peak (its middle, where it has no peak) lies outside may be
+    matched, but is not counted as invented. `tolerance` is the greatest error of a match in ms, itself included.
 
-    Returns
-    -------
-    Matches
-        A mark that the truth leaves out of a wave (nan beside numbers) is neither missed, nor is a found wave that was
-        matched with that wave by another mark counted as invented there.
-
-    Raises
-    ------
-    EcgkitError
-        Where the arrays do not fit together, or a number is infinite.
+    A mark that the truth leaves out of a wave (nan beside numbers) is neither missed, nor is a found wave that was
+    matched with that wave by another mark counted as invented there. An `EcgkitError` is raised where the arrays do not
+    fit together, or a number is infinite.
     """
     found_ms, true_ms, ends = _checked(found, true, span)
     if not tolerance > 0:
@@ -83,7 +65,9 @@ def match(found: Any, true: Any, span: Any, *, tolerance: float = TOLERANCES[0])
     for ecg, wave, mark in np.ndindex(len(true_ms), len(WAVES), len(MARKS)):
         partner[ecg, :, wave, mark] = _partners(found_ms[ecg, :, wave, mark], true_ms[ecg, :, wave, mark], tolerance)
     matched, exists = partner >= 0, np.isfinite(true_ms)
-    at_partner = np.take_along_axis(_padded(found_ms), np.where(matched, partner, found_ms.shape[1]), axis=1)
+    # One more beat of nan is what a true mark without a partner is given.
+    padded = np.pad(found_ms, ((0, 0), (0, 1), (0, 0), (0, 0)), constant_values=np.nan)
+    at_partner = np.take_along_axis(padded, np.where(matched, partner, found_ms.shape[1]), axis=1)
     invented = np.isfinite(found_ms) & _inside(found_ms, ends) & ~_accounted(partner, exists, found_ms.shape[1])
     return Matches(at_partner - true_ms, matched.sum(axis=1), invented.sum(axis=1), (exists & ~matched).sum(axis=1))
 
@@ -94,8 +78,10 @@ def delineation_table(found: Any, true: Any, span: Any, *, tolerances: Sequence[
 
     Parameters
     ----------
-    found, true, span
-        As `match` takes them.
+    found, true : array_like, shape (n, n_found, 3, 3) and (n, n_beats, 3, 3)
+        Boundaries in ms.
+    span : array_like, shape (n, 2)
+        First and last ms that the truth covers; see `match`.
     tolerances : sequence of float
         Greatest errors of a match in ms.
     n_boot, seed : int
@@ -115,21 +101,11 @@ def delineation_table(found: Any, true: Any, span: Any, *, tolerances: Sequence[
 
 def delineation_summary(found: Any, true: Any, span: Any, *,
                         tolerances: Sequence[float] = TOLERANCES) -> pd.Series[float]:
-    """Score boundaries in one row, to be set beside others.
+    """Score boundaries in one row, to be set beside others; arguments as of `delineation_table`.
 
-    Parameters
-    ----------
-    found, true, span
-        As `match` takes them.
-    tolerances : sequence of float
-        Greatest errors of a match in ms.
-
-    Returns
-    -------
-    Series
-        For each tolerance `<wave>_f1_<tolerance>` and `<wave>_precision_<tolerance>` of the waves' peaks, and
-        `false_p_<tolerance>`, invented P waves per true beat; of the matches within the first tolerance
-        `<wave>_<onset or offset>_mean` and `_sd`, the error in ms.
+    For each tolerance `<wave>_f1_<tolerance>` and `<wave>_precision_<tolerance>` of the waves' peaks, and
+    `false_p_<tolerance>`, invented P waves per true beat; of the matches within the first tolerance
+    `<wave>_<onset or offset>_mean` and `_sd`, the error in ms.
     """
     row: dict[str, float] = {}
     for number, tolerance in enumerate(tolerances):
@@ -147,12 +123,10 @@ def delineation_summary(found: Any, true: Any, span: Any, *,
 
 def printed_delineation(table: pd.DataFrame) -> pd.DataFrame:
     """Round a `delineation_table` for print: shares in percent, errors as mean ± SD in ms."""
-    percent = {name: (100 * table[name]).map("{:.1f}".format)
-               for name in ("sensitivity", "precision", "f1", "f1_low", "f1_high")}
+    percent = 100 * table
     return pd.DataFrame({
-        "marks": table["n"].map("{:,}".format), "sensitivity %": percent["sensitivity"],
-        "precision %": percent["precision"],
-        "F1 %": percent["f1"] + " (" + percent["f1_low"] + "–" + percent["f1_high"] + ")",
+        "marks": table["n"].map("{:,}".format), "sensitivity %": percent["sensitivity"].map("{:.1f}".format),
+        "precision %": percent["precision"].map("{:.1f}".format), "F1 %": with_ends(percent, "f1", digits=1),
         "error, ms": table["mean"].map("{:+.1f}".format) + " ± " + table["sd"].map("{:.1f}".format)})
 
 
@@ -167,8 +141,7 @@ def _scores(matches: Matches, n_boot: int, seed: int) -> pd.DataFrame:
                                "sensitivity": ratio(tp, tp + fn, tp + fn > 0),
                                "precision": _precision(once)}
     for name, statistic in (("f1", _f1), ("mean", _mean), ("sd", _sd)):
-        low, high = Bootstrap(statistic(once), statistic(drawn)).interval()
-        columns |= {name: statistic(once), f"{name}_low": low, f"{name}_high": high}
+        columns |= Bootstrap(statistic(once), statistic(drawn)).columns(name)
     return pd.DataFrame(columns, index=pd.MultiIndex.from_product([WAVES, MARKS], names=["wave", "mark"]))
 
 
@@ -215,11 +188,6 @@ def _partners(found: Array, true: Array, tolerance: float) -> NDArray[np.int64]:
     near = ~far[row, column]
     partner[rows[row[near]]] = columns[column[near]]
     return partner
-
-
-def _padded(found: Array) -> Array:
-    """The found marks and one more beat of nan: what a true mark without a partner is given."""
-    return np.pad(found, ((0, 0), (0, 1), (0, 0), (0, 0)), constant_values=np.nan)
 
 
 def _inside(found: Array, span: Array) -> NDArray[np.bool_]:

@@ -22,9 +22,9 @@ from ecgkit.models.delineator import Delineator
 from ecgkit.models.weights import load_delineator
 from ecgkit.physiology import delineate, judge, measure
 from ecgkit.physiology.verdicts import RULE_EDITS, agreement_table, beside_labels, rule_labels
-from ecgkit.physiology.wave_scores import MARKS, WAVES, delineation_summary, delineation_table, match
+from ecgkit.physiology.wave_scores import delineation_summary, delineation_table, match
 from ecgkit.progress import track
-from ecgkit.simulator import ALL_NAMES, EDIT_NAMES, Cohort
+from ecgkit.simulator import ALL_NAMES, EDIT_NAMES, MARKS, WAVES, Cohort
 from ecgkit.study.label_runs import MEASURED, label_studies
 from ecgkit.training.delineation import DelineationSettings, train_delineator, tuning_half
 from ecgkit.training.loop import Schedule
