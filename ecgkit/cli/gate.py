@@ -67,12 +67,8 @@ class Seen:
 class Gate:
     """Looks at records.
 
-    Parameters
-    ----------
-    name : str
-        Classifier whose training ECGs novelty is about; one that does not come with the package has none.
-    classifier : Classifier, optional
-        The same, where it is loaded already. It then also says what it would with exchanged electrodes plugged back.
+    Novelty is about the training ECGs of the classifier `name`; one that does not come with the package has none. Where
+    `classifier`, the same, is given, it also says what it would with exchanged electrodes plugged back.
     """
 
     def __init__(self, name: str = CLASSIFIER, classifier: Classifier | None = None) -> None:

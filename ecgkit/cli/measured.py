@@ -38,21 +38,7 @@ _LEAD = (("p", "P"), ("q", "Q"), ("r", "R"), ("s", "S"), ("rp", "R'"), ("t", "T"
 
 @dataclass(frozen=True)
 class Report:
-    """Measurements of one record.
-
-    Parameters
-    ----------
-    record : Path
-        Its path.
-    header : Header
-        What its header says.
-    signal : ndarray of float32, shape (12, sig_len)
-        What was measured, millivolts.
-    fs : float
-        Sampling rate of `signal` in Hz.
-    measured : Measurements
-        Of one ECG.
-    """
+    """Measurements of one record: `signal` `(12, sig_len)` is what was measured, in mV at `fs` Hz."""
 
     record: Path
     header: Header
@@ -128,13 +114,9 @@ class Report:
 
 
 def report(path: Path) -> Report:
-    """Read and measure a record; see `Report`.
+    """Read and measure a record; `RecordError` where it cannot be read, or has a rate or a length that is not measured.
 
-    Raises
-    ------
-    RecordError
-        Where it cannot be read (`ecgkit.datasets.reader.read_record`), or has a rate or a length that cannot be
-        measured. A lead that is flat or has missing samples is no error; it is among the faults.
+    A lead that is flat or has missing samples is no error; it is among the faults.
     """
     signal, fs, header = read_record(path, keep_faulty=True)
     if fs < LOWEST_FS:
@@ -155,7 +137,8 @@ def _lines(of: Report) -> Iterator[str]:
     seconds, whole = of.signal.shape[1] / of.fs, header.sig_len / header.fs
     length = f"{whole:g} s" if whole <= LONGEST else f"first {seconds:g} s of {whole:g} s"
     age = "age unknown" if math.isnan(of.age) else f"{of.age:g} years"
-    yield f"{of.record}: {length} at {header.fs:g} Hz, {age}, {_sex(of.sex)}"
+    sex = "sex unknown" if math.isnan(of.sex) else ("male", "female")[int(of.sex)]
+    yield f"{of.record}: {length} at {header.fs:g} Hz, {age}, {sex}"
     for title, columns in (("rhythm", _RHYTHM), ("intervals", _INTERVALS), ("axes", _AXES)):
         yield f"  {title:<10} " + ", ".join(f"{name} {_with_unit(numbers[column], UNITS[column])}"
                                             for column, name in columns)
@@ -195,10 +178,6 @@ def _binding(name: str) -> str:
     """What decides a rule, in words: `rpeak_V5` is `time of the R peak in V5`."""
     base, _, lead = name.rpartition("_")
     return WORDS.get(name) or (f"{WORDS[pattern]} in {lead}" if (pattern := f"{base}_{{lead}}") in WORDS else name)
-
-
-def _sex(sex: float) -> str:
-    return "sex unknown" if math.isnan(sex) else ("male", "female")[int(sex)]
 
 
 def _with_unit(value: float, unit: Any, *, signed: bool = False) -> str:

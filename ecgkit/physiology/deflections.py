@@ -50,12 +50,8 @@ def deflections(waves: NDArray[np.float32], size: NDArray[np.intp]) -> Deflectio
     wave = begin // length
     floor = np.where(end == wave * length + size[wave], height[end - 1], 0)
     counts = (np.abs(peak) - floor >= LEAST_MV) & (end - begin >= LEAST_MS)
-    return _merged(wave[counts], begin[counts] % length, (end - 1)[counts] % length + 1, peak[counts])
-
-
-def _merged(wave: NDArray[np.intp], begin: NDArray[np.intp], end: NDArray[np.intp],
-            peak: NDArray[np.float64]) -> Deflections:
-    """Neighbours of the same sign as one."""
+    wave, begin, end, peak = wave[counts], begin[counts] % length, (end - 1)[counts] % length + 1, peak[counts]
+    # Neighbours of the same sign are one.
     other = np.ones(len(wave), dtype=bool)
     other[1:] = (np.diff(wave) != 0) | (np.diff(np.sign(peak)) != 0)
     first = np.flatnonzero(other)

@@ -32,6 +32,7 @@ LONGEST_PQ = 600.0
 LEAST_P_SHARE, LEAST_BEATS = 1 / 3, 4
 
 _P, _QRS, _T = range(3)
+_shipped = cache(load_delineator)
 
 
 def delineate(signals: NDArray[np.float32], fs: float, *, model: Delineator | None = None) -> Waves:
@@ -73,11 +74,6 @@ def delineate(signals: NDArray[np.float32], fs: float, *, model: Delineator | No
             chance = torch.sigmoid(model(torch.from_numpy(x))).numpy()
         found += [_beats(p, s, model.fs) for p, s in zip(chance, x, strict=True)]
     return _joined(found, fs)
-
-
-@cache
-def _shipped() -> Delineator:
-    return load_delineator()
 
 
 def _beats(chance: NDArray[np.float32], signal: NDArray[np.float32],

@@ -83,19 +83,14 @@ def inputs(courses: NDArray[np.float64]) -> NDArray[np.float64]:
     return scaled.reshape(*scaled.shape[:2], -1)
 
 
-def log_odds(beats: MedianBeats) -> NDArray[np.float64]:
-    """How much likelier each swap is than the leads as they are, `(n, n_swaps)`; nan where there is no median beat."""
+def exchanged(beats: MedianBeats) -> list[str]:
+    """The pair of each ECG whose electrodes look exchanged, a key of `SWAPS`; empty where none does."""
     net = _network()
     hidden = np.tanh(inputs(course(beats)) @ net["hidden.weight"].T + net["hidden.bias"])
     score = hidden @ net["output.weight"][0]
-    found: NDArray[np.float64] = score[:, 1:] - score[:, :1]
-    found[beats.n_beats < LEAST_BEATS] = np.nan
-    return found
-
-
-def exchanged(beats: MedianBeats) -> list[str]:
-    """The pair of each ECG whose electrodes look exchanged, a key of `SWAPS`; empty where none does."""
-    beyond = log_odds(beats) - np.array([limit for _, limit in SWAPS.values()])
+    log_odds = score[:, 1:] - score[:, :1]
+    log_odds[beats.n_beats < LEAST_BEATS] = np.nan
+    beyond = log_odds - np.array([limit for _, limit in SWAPS.values()])
     best = np.nan_to_num(beyond, nan=-1.0).argmax(axis=1)
     told = beyond[np.arange(len(best)), best] > 0
     return [list(SWAPS)[k] if yes else "" for k, yes in zip(best, told, strict=True)]

@@ -84,11 +84,20 @@ def in_part(signals: NDArray[Any], fs: float) -> NDArray[np.bool_]:
 
 
 def _faults(signals: NDArray[Any], fs: float) -> NDArray[np.str_]:
+    from scipy.signal import butter, sosfiltfilt  # takes a second
+
     finite = np.isfinite(signals).all(axis=2)
     usable = np.where(finite[..., None], signals, 0).astype(np.float64)
+    flat = np.quantile(np.ptp(_windows(usable, fs, FLAT_WINDOW), axis=3), 0.95, axis=2) < FLAT
+    fast = sosfiltfilt(butter(2, NOISE_BAND, btype="bandpass", fs=fs, output="sos"), usable, axis=2)
+    rms = np.sqrt((_windows(fast, fs, NOISE_WINDOW)**2).mean(axis=3))
+    middle, qrs = np.quantile(rms, [0.5, 0.95], axis=2)
+    noisy = (middle > NOISE) & (middle > NOISE_SHARE * qrs)
+    wanders = np.ptp(np.median(_windows(usable, fs, WANDER_WINDOW), axis=3), axis=2) > WANDER
+    centred = usable - np.median(usable, axis=2, keepdims=True)
+    clipped = _plateau_on_top(centred, fs) | _plateau_on_top(-centred, fs)
     # A slow swing stays at its top almost as long as a clipped one does, so wander is asked for first.
-    conditions = [~finite, _flat(usable, fs), _noisy(usable, fs), _wanders(usable, fs), _clipped(usable, fs)]
-    return np.select(conditions, FAULTS, default="")
+    return np.select([~finite, flat, noisy, wanders, clipped], FAULTS, default="")
 
 
 def _windows(signals: NDArray[np.float64], fs: float, seconds: float) -> NDArray[np.float64]:
@@ -96,28 +105,6 @@ def _windows(signals: NDArray[np.float64], fs: float, seconds: float) -> NDArray
     size = round(seconds * fs)
     whole = signals.shape[2] // size
     return signals[..., :whole * size].reshape(*signals.shape[:2], whole, size)
-
-
-def _flat(signals: NDArray[np.float64], fs: float) -> NDArray[np.bool_]:
-    return np.quantile(np.ptp(_windows(signals, fs, FLAT_WINDOW), axis=3), 0.95, axis=2) < FLAT
-
-
-def _noisy(signals: NDArray[np.float64], fs: float) -> NDArray[np.bool_]:
-    from scipy.signal import butter, sosfiltfilt  # takes a second
-
-    fast = sosfiltfilt(butter(2, NOISE_BAND, btype="bandpass", fs=fs, output="sos"), signals, axis=2)
-    rms = np.sqrt((_windows(fast, fs, NOISE_WINDOW)**2).mean(axis=3))
-    middle, qrs = np.quantile(rms, [0.5, 0.95], axis=2)
-    return (middle > NOISE) & (middle > NOISE_SHARE * qrs)
-
-
-def _wanders(signals: NDArray[np.float64], fs: float) -> NDArray[np.bool_]:
-    return np.ptp(np.median(_windows(signals, fs, WANDER_WINDOW), axis=3), axis=2) > WANDER
-
-
-def _clipped(signals: NDArray[np.float64], fs: float) -> NDArray[np.bool_]:
-    centred = signals - np.median(signals, axis=2, keepdims=True)
-    return _plateau_on_top(centred, fs) | _plateau_on_top(-centred, fs)
 
 
 def _plateau_on_top(centred: NDArray[np.float64], fs: float) -> NDArray[np.bool_]:

@@ -230,13 +230,9 @@ def _of_group(cells: Sequence[tuple[Any, str]], group: Sequence[int], score: NDA
     count = row.at_least or len(weakest)
     if not row.contiguous:
         return _pick(score, list(weakest.values()), -count)
-    return _pick(score, [_pick(score, [weakest[lead] for lead in run], 0) for run in _runs(weakest, count)], -1)
-
-
-def _runs(leads: Mapping[str, Any], count: int) -> list[tuple[str, ...]]:
-    """All runs of so many neighbours among some leads."""
     runs = [chain[k:k + count] for chain in NEIGHBOURS for k in range(len(chain) - count + 1)]
-    return [run for run in runs if set(run) <= set(leads)]
+    known = [run for run in runs if set(run) <= set(weakest)]
+    return _pick(score, [_pick(score, [weakest[lead] for lead in run], 0) for run in known], -1)
 
 
 def _pick(score: NDArray[np.float64], candidates: Sequence[NDArray[np.intp]], rank: int) -> NDArray[np.intp]:

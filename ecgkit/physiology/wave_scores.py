@@ -58,7 +58,16 @@ def match(found: Any, true: Any, span: Any, *, tolerance: float = TOLERANCES[0])
     matched with that wave by another mark counted as invented there. An `EcgkitError` is raised where the arrays do not
     fit together, or a number is infinite.
     """
-    found_ms, true_ms, ends = _checked(found, true, span)
+    found_ms, true_ms, ends = (np.asarray(values, dtype=np.float64) for values in (found, true, span))
+    for name, values in (("found", found_ms), ("true", true_ms)):
+        if values.ndim != 4 or values.shape[2:] != (len(WAVES), len(MARKS)) or not len(values):
+            raise EcgkitError(f"{name} boundaries of shape {values.shape}; expected (n, n_beats, 3, 3) in ms, n >= 1")
+        if np.isinf(values).any():
+            raise EcgkitError(f"{name} boundaries of ECG {np.argwhere(np.isinf(values))[0, 0]} are infinite; "
+                              "give nan where there is no mark")
+    if not len(found_ms) == len(true_ms) == len(ends) or ends.shape[1:] != (2,) or not (ends[:, 0] <= ends[:, 1]).all():
+        raise EcgkitError(f"{len(found_ms)} ECGs found, {len(true_ms)} true, spans of shape {ends.shape}; expected one "
+                          "each, and spans (n, 2) with first <= last ms")
     if not tolerance > 0:
         raise EcgkitError(f"a tolerance of {tolerance} ms: give a positive number")
     partner = np.full(true_ms.shape, -1)
@@ -206,17 +215,3 @@ def _accounted(partner: NDArray[np.int64], exists: NDArray[np.bool_], n_found: i
     np.logical_or.at(accounted, (ecg, at, wave), ~exists[ecg, beat, wave])
     accounted[ecg, at, wave, mark] = True
     return accounted
-
-
-def _checked(found: Any, true: Any, span: Any) -> tuple[Array, Array, Array]:
-    found_ms, true_ms, ends = (np.asarray(values, dtype=np.float64) for values in (found, true, span))
-    for name, values in (("found", found_ms), ("true", true_ms)):
-        if values.ndim != 4 or values.shape[2:] != (len(WAVES), len(MARKS)) or not len(values):
-            raise EcgkitError(f"{name} boundaries of shape {values.shape}; expected (n, n_beats, 3, 3) in ms, n >= 1")
-        if np.isinf(values).any():
-            raise EcgkitError(f"{name} boundaries of ECG {np.argwhere(np.isinf(values))[0, 0]} are infinite; "
-                              "give nan where there is no mark")
-    if not len(found_ms) == len(true_ms) == len(ends) or ends.shape[1:] != (2,) or not (ends[:, 0] <= ends[:, 1]).all():
-        raise EcgkitError(f"{len(found_ms)} ECGs found, {len(true_ms)} true, spans of shape {ends.shape}; expected one "
-                          "each, and spans (n, 2) with first <= last ms")
-    return found_ms, true_ms, ends
