@@ -14,6 +14,7 @@ from ecgkit.errors import RecordError
 from ecgkit.leads import LEADS
 from ecgkit.physiology import COLUMNS, load_rules, measure
 from ecgkit.simulator import Cohort, Waves
+from tests.conftest import Run
 from tests.datasets.helpers import write_record
 
 COHORT = Cohort(seed=3, fs=500, noise=0.3)
@@ -116,20 +117,24 @@ def test_a_fast_or_long_record_is_measured_at_most_at_1000_hz_for_a_minute(tmp_p
     assert 70_000 < peaks.max() < 75_000
 
 
-def test_unusable_leads_are_named_and_do_not_stop_it(tmp_path: Path) -> None:
+def test_unusable_leads_are_named_and_do_not_stop_it(tmp_path: Path, run: Run) -> None:
     signal = COHORT.signals([0])[0].astype(float)
     signal[7], signal[2, 3] = 0.1, np.nan
     signal[8] += np.linspace(-2, 2, 5000)
-    found = report(write_record(tmp_path, "r", signal, fs=500))
+    record = write_record(tmp_path, "r", signal, fs=500)
+    found = report(record)
     assert found.faults == {"III": "not finite", "V2": "flat"}
-    assert found.wander == ["V3"]
-    lines = str(found).splitlines()
     assert "V2: flat" in str(found)
-    assert "  warning    V3: the baseline wanders" in lines
     assert np.isfinite(found.numbers["r_V3"])
     assert found.document["reasons"]["r_V2"] == "flat"
-    assert found.document["warnings"] == {"V3": "wander"}
     assert found.figure().axes
+    _, printed, _ = run("measure", record)
+    assert "the baseline wanders in leads V3" in printed
+    _, output, _ = run("measure", record, "--json")
+    (document,) = json.loads(output)
+    assert {"code": "wander", "text": "the baseline wanders in leads V3"} in document["warnings"]
+    assert document["usable"]
+    assert "exchanged" not in printed, "with a chest lead lost, nothing is said of the chest electrodes"
 
 
 @pytest.mark.parametrize(("fs", "sig_len", "words"), [(90, 900, "has 90 Hz; measurements need 100 Hz"),

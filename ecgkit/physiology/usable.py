@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import kurtosis
 
 from ecgkit.errors import EcgkitError
 from ecgkit.leads import CHEST, LEADS, LIMB, N_LEADS, resample, swapped
@@ -146,10 +145,17 @@ def _judge(signals: NDArray[np.float32], fs: float) -> Usable:
     waves = delineate(np.where((bad.sum(axis=1) < MOST_FAULTY)[:, None, None], clean, filled), fs)
     reasons = _reasons(filled, there, fs, waves, faults, at_top)
     beats = median_beats(clean, waves)
-    pairs = [pair if not told else "" for pair, told in zip(exchanged(beats), reasons, strict=True)]
+    # Where a lead that a pair of electrodes reaches is lost, how the leads run together cannot be told.
+    pairs = [pair if pair and not told and not lost[_reached(pair)].any() else ""
+             for pair, told, lost in zip(exchanged(beats), reasons, bad, strict=True)]
     paced = _paced(filled, fs, waves)
     warnings = [{} if told else _warnings(*each) for told, *each in zip(reasons, faults, paced, pairs, strict=True)]
     return Usable(reasons, warnings, faults, pairs)
+
+
+def _reached(pair: str) -> list[int]:
+    """Places of the leads that exchanging two electrodes changes."""
+    return [LEADS.index(lead) for lead in (CHEST if pair.startswith("V") else LIMB)]
 
 
 def _reasons(signals: NDArray[np.float32], there: NDArray[np.bool_], fs: float, waves: Waves,
@@ -161,7 +167,9 @@ def _reasons(signals: NDArray[np.float32], there: NDArray[np.bool_], fs: float, 
     moves = moves.max(axis=1)
     count = np.isfinite(waves.ms[:, :, _QRS, 1]).sum(axis=1)
     loud, size, alike = _beside_qrs(resample(signals, fs, STEPS_FS), STEPS_FS, waves)
-    levels = np.median(kurtosis(signals - signals.mean(axis=2, keepdims=True), axis=2, fisher=False), axis=1)
+    squares = (signals - signals.mean(axis=2, keepdims=True, dtype=np.float64))**2
+    with np.errstate(invalid="ignore"):  # a flat lead has no kurtosis
+        levels = np.median((squares**2).mean(axis=2) / squares.mean(axis=2)**2, axis=1)
     lost = np.isin(faults, ("not finite", "flat", "noise")).sum(axis=1)
     fewest = max(2, int(np.ceil(SLOWEST * signals.shape[2] / fs)))
     found: list[dict[str, str]] = []
