@@ -26,7 +26,7 @@ def alignment(a: Tensor, b: Tensor) -> float:
 
 @torch.no_grad()
 def uniformity(z: Tensor) -> float:
-    """Log of the mean of exp(-2 |u - v|^2) over pairs on the unit sphere (Wang & Isola 2020, equation 2, with t = 2).
+    """Log of the mean of `exp(-2 |u - v|^2)` over pairs on the unit sphere (Wang & Isola 2020, equation 2, with t = 2).
 
     `z` is `(n, d)`, n at least 2. 0 is a collapse to one point; about -4 is spread over a sphere of many dimensions.
     """
