@@ -118,7 +118,7 @@ def _signal(files: _Files, root: Path, record: str) -> tuple[NDArray[np.float32]
 def _numpy(path: Path, lead_names: tuple[str, ...], record: str) -> tuple[NDArray[np.float64], tuple[str, ...]]:
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError):
+    except Exception:  # a damaged header fails in whatever way Python's parser and its numbers do
         raise RecordError(record, "is not a NumPy array of numbers (Python objects are never unpickled)") from None
     if not isinstance(array, np.ndarray) or array.ndim != 2 or array.dtype.kind not in "iuf":
         raise RecordError(record, "is not a two-dimensional NumPy array of numbers")

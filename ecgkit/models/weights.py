@@ -59,10 +59,11 @@ class _Kind(Generic[Model]):
 
     def load(self, path_or_name: str | Path) -> Model:
         path = _resolve(path_or_name, self)
-        model = self.build(json.loads(_metadata(path, self)["config"]))
+        config = _metadata(path, self)["config"]
         try:
+            model = self.build(config)
             model.load_state_dict(load_file(path))
-        except (RuntimeError, SafetensorError) as error:
+        except Exception as error:  # a damaged configuration fails in whatever way networks are built
             raise EcgkitError(f"{path}: the weights do not fit the configuration in it "
                               f"({_first_line(error)})") from error
         return model.eval()
@@ -73,6 +74,8 @@ def _build_classifier(config: dict[str, Any]) -> Classifier:
 
 
 def _build_explainer(config: dict[str, Any]) -> nn.ModuleDict:
+    if not isinstance(config["about"], dict):
+        raise ValueError("nothing is told about the explainer")
     return _together(Generator(**config["generator"]), Discriminator(**config["discriminator"]),
                      [_build_classifier(twin) for twin in config["twins"]])
 
@@ -137,7 +140,7 @@ def save_explainer(generator: Generator, discriminator: Discriminator, twins: Se
 def load_explainer(path_or_name: str | Path) -> tuple[nn.ModuleDict, dict[str, Any]]:
     """Read the networks of an explainer, in eval mode, and what `save_explainer` was told about it."""
     path = _resolve(path_or_name, _EXPLAINER)
-    return _EXPLAINER.load(path), json.loads(_metadata(path, _EXPLAINER)["config"])["about"]
+    return _EXPLAINER.load(path), _metadata(path, _EXPLAINER)["config"]["about"]
 
 
 def pretrained(name: str = BEST) -> Embedder:
@@ -162,7 +165,7 @@ def pretrained(name: str = BEST) -> Embedder:
 
 def model_card(path_or_name: str | Path) -> dict[str, Any]:
     """Model card of a file of weights, or of a shipped model by its name."""
-    return dict(json.loads(_metadata(_resolve(path_or_name, *_KINDS), *_KINDS)["card"]))
+    return dict(_metadata(_resolve(path_or_name, *_KINDS), *_KINDS)["card"])
 
 
 def shipped() -> dict[str, Path]:
@@ -194,7 +197,8 @@ def _resolve(path: str | Path, *kinds: _Kind[Any]) -> Path:
     return Path(path)
 
 
-def _metadata(path: Path, *kinds: _Kind[Any]) -> dict[str, str]:
+def _metadata(path: Path, *kinds: _Kind[Any]) -> dict[str, dict[str, Any]]:
+    """Configuration and model card in a file of weights of these kinds."""
     try:
         with safe_open(path, framework="numpy") as file:
             metadata: dict[str, str] = file.metadata() or {}
@@ -203,7 +207,10 @@ def _metadata(path: Path, *kinds: _Kind[Any]) -> dict[str, str]:
     if metadata.get("format") not in [kind.format for kind in kinds]:
         wanted = " or ".join(kind.name for kind in kinds)
         raise EcgkitError(f"{path}: holds no {wanted} of this package; make it with ecgkit.save_{kinds[0].name}")
-    return metadata
+    try:
+        return {part: json.loads(metadata[part]) for part in ("config", "card")}
+    except (KeyError, ValueError) as error:
+        raise EcgkitError(f"{path}: its configuration or model card is damaged ({_first_line(error)})") from error
 
 
 def _first_line(error: Exception) -> str:

@@ -175,8 +175,12 @@ class TestFiles:
 
     def test_truncated_array(self, root):
         np.save(root / "x.npy", np.zeros((12, 1000)))
+        header = (root / "x.npy").read_bytes()
         os.truncate(root / "x.npy", 5000)
         self.check(root, "x.npy", "is not a NumPy array")
+        for new in (b"(12, 9**9)", b"(12, (((((", b"(9" + 7 * b"9" + b"," + 30 * b"9"):
+            (root / "x.npy").write_bytes(header.replace(b"(12, 1000)", new, 1))
+            self.check(root, "x.npy", "is not a")
 
     def test_nan_and_flat(self, root):
         signal = heartbeat(1000)

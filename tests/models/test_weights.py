@@ -189,6 +189,26 @@ def test_explainers_are_shipped_by_name_and_not_taken_for_others(shipping: Path)
         load_explainer("why")
 
 
+@pytest.mark.parametrize(("old", "new", "said"), [
+    (b'{\\"encoder\\"', b'[\\"encoder\\"', "its configuration or model card is damaged"),
+    (b"aggregate", b"aggre^ate", "do not fit the configuration"),
+    (b'"config"', b'"confih"', "its configuration or model card is damaged")])
+def test_a_damaged_configuration_is_told_in_one_line(shipping: Path, old: bytes, new: bytes, said: str) -> None:
+    file = shipping.parent / "scores.safetensors"
+    assert old in file.read_bytes()
+    file.write_bytes(file.read_bytes().replace(old, new, 1))
+    with pytest.raises(EcgkitError, match=f"^[^\n]*{said}[^\n]*$"):
+        load_classifier(file)
+
+
+def test_an_explainer_without_what_is_told_about_it_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "e.safetensors"
+    save_explainer(*networks(), file, {}, {})
+    file.write_bytes(file.read_bytes().replace(b"about", b"abouz", 1))
+    with pytest.raises(EcgkitError, match="do not fit the configuration"):
+        load_explainer(file)
+
+
 def test_a_name_that_an_explainer_shares_gives_the_classifiers_card(shipping: Path) -> None:
     folder = shipping.parent / "explainers"
     folder.mkdir()

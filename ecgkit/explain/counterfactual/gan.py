@@ -262,14 +262,17 @@ class CounterfactualGAN:
     def restored(cls, path: str | Path, classifier: nn.Module) -> CounterfactualGAN:
         """The explainer of a file of `save`, with the classifier that it explains; refused with any other."""
         parts, about = load_explainer(path)
-        if about["explains"] != weights_digest(classifier):
+        if about.get("explains") != weights_digest(classifier):
             raise EcgkitError(f"{path} explains another classifier; give the one that it was trained for")
         twins = [part for name, part in parts.items() if name.startswith("twin")]
-        explainer = cls(classifier, twins=twins, label_names=about["label_names"], fs=about["fs"],
-                        settings=GANSettings(n_noise=about["n_noise"], seconds=about["seconds"]))
+        try:
+            explainer = cls(classifier, twins=twins, label_names=about["label_names"], fs=about["fs"],
+                            settings=GANSettings(n_noise=about["n_noise"], seconds=about["seconds"]))
+            explainer.limit, explainer.ends = about["limit"], torch.tensor(about["ends"])
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise EcgkitError(f"{path}: what it tells about the explainer is damaged ({error!r})") from error
         explainer._generator = cast(Generator, parts["generator"])
         explainer._discriminator = cast(Discriminator, parts["discriminator"])
-        explainer.limit, explainer.ends = about["limit"], torch.tensor(about["ends"])
         return explainer
 
 
