@@ -153,9 +153,14 @@ def _judge(signals: NDArray[np.float32], fs: float) -> Usable:
     return Usable(reasons, warnings, faults, pairs)
 
 
+def _on_chest(pair: str) -> bool:
+    """Whether electrodes that are exchanged are those of the chest."""
+    return pair.startswith("V")
+
+
 def _reached(pair: str) -> list[int]:
     """Places of the leads that exchanging two electrodes changes."""
-    return [LEADS.index(lead) for lead in (CHEST if pair.startswith("V") else LIMB)]
+    return [LEADS.index(lead) for lead in (CHEST if _on_chest(pair) else LIMB)]
 
 
 def _reasons(signals: NDArray[np.float32], there: NDArray[np.bool_], fs: float, waves: Waves,
@@ -201,7 +206,7 @@ def _reasons(signals: NDArray[np.float32], there: NDArray[np.bool_], fs: float, 
 def _warnings(faults: NDArray[np.str_], paced: bool, pair: str) -> dict[str, str]:
     told = {}
     if pair:
-        told["limb_electrodes" if pair in ("RA-LA", "RA-LL", "LA-LL") else "chest_electrodes"] = SWAPS[pair][0]
+        told["chest_electrodes" if _on_chest(pair) else "limb_electrodes"] = SWAPS[pair][0]
     if paced:
         told["paced"] = "paced: pacing spikes found; intervals, axes and rules of conducted beats do not apply"
     for code, fault, words in (("clipped", "clipped", "clipped in leads"), ("flat_leads", "flat", "flat or off: leads"),
