@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import ast
 import re
+import runpy
+import sys
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import numpy as np
 import pandas as pd
@@ -259,6 +262,31 @@ def test_the_script_its_versions_and_its_output_belong_together():
     for row in timings.itertuples():
         package, licence = named[row.tool]
         assert (pins[package], licence) == (row.version, row.licence)
+
+
+def test_a_tool_run_by_itself_leaves_the_rows_of_the_others(tmp_path, monkeypatch):
+    for name in ("biosppy", "biosppy.signals", "ecgdeli", "neurokit2", "prominence_delineator"):
+        monkeypatch.setitem(sys.modules, name, MagicMock())
+    script = runpy.run_path(str(OTHERS / "compare.py"))
+    tools = list(script["TOOLS"])
+
+    def find(x):
+        return {(wave, mark): [at] for wave in WAVES for at, mark in enumerate(MARKS)}
+
+    (tmp_path / "RECORDS").write_text("data/1\ndata/2\n")
+    script["main"].__globals__.update(
+        HERE=tmp_path, version=lambda package: "1.10", lead_ii=lambda root, record: np.zeros(5000),
+        TOOLS={tool: (tool, "MIT", find) for tool in tools})
+    files = [tmp_path / name for name in ("lead_ii.csv.gz", "timings.csv")]
+    script["main"](tmp_path, tools)
+    waves, timings = (pd.read_csv(file, dtype=str) for file in files)
+    assert waves.groupby("tool", sort=False).size().to_dict() == dict.fromkeys(tools, 2 * len(WAVES))
+    timings.assign(seconds_per_lead="9.87654").to_csv(files[1], index=False)
+    script["main"](tmp_path, [tools[1]])
+    pd.testing.assert_frame_equal(pd.read_csv(files[0], dtype=str), waves)
+    again = pd.read_csv(files[1], dtype=str)
+    pd.testing.assert_frame_equal(again.drop(columns="seconds_per_lead"), timings.drop(columns="seconds_per_lead"))
+    assert again["seconds_per_lead"].eq("9.87654").tolist() == [tool != tools[1] for tool in tools]
 
 
 @pytest.mark.real
