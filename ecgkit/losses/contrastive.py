@@ -118,6 +118,30 @@ def supcon(z: Tensor, labels: Tensor, temperature: float = 0.1) -> Tensor:
     return _over_all(z, overlap > 0, temperature, overlap)
 
 
+def guided(z: Tensor, measured: Tensor, temperature: float = 0.1, sharpness: float = 0.1) -> Tensor:
+    """Contrast with soft targets: recordings are alike as far as what was measured of them is.
+
+    Targets are soft as in Beat-SSL (2026), and what makes records alike is clinical as in CLEF (arXiv 2512.02180).
+
+    Parameters
+    ----------
+    z : Tensor, shape (records, views, d)
+        Two views or more.
+    measured : Tensor, shape (records, n_measurements)
+        Around 0 and of one spread, nan where unknown, which counts as 0 (`ecgkit.training.physiology.targets_of`).
+    sharpness : float
+        With c the cosine of two records' measurements, a pair of their views counts ``exp((c - 1) / sharpness)``: 1 for
+        views of one record. Every pair is in the denominator.
+    """
+    _check_views(z)
+    if len(measured) != len(z):
+        raise EcgkitError(f"{len(measured)} rows of measurements for {len(z)} records; give one for each")
+    weights = torch.exp((cosine_similarity(measured.nan_to_num()) - 1) / sharpness).fill_diagonal_(1)
+    views = z.shape[1]
+    weights = weights.repeat_interleave(views, dim=0).repeat_interleave(views, dim=1)
+    return _over_all(z, torch.ones_like(weights, dtype=torch.bool), temperature, weights)
+
+
 def pclr(z: Tensor, patients: Tensor, temperature: float = 0.1) -> Tensor:
     """PCLR (Diamant et al. 2022): a patient's other ECGs against other patients'; segments where there is one ECG only.
 

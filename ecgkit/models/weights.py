@@ -27,7 +27,7 @@ from ecgkit.models.generator import Discriminator, Generator
 from ecgkit.models.windowed import Classifier, Embedder
 
 #: The shipped encoder that `pretrained` gives, and the shipped delineator.
-BEST = "simulator"
+BEST = "physiology"
 DELINEATES = "unet"
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -88,6 +88,7 @@ def _together(generator: Generator, discriminator: Discriminator, twins: Sequenc
 _CLASSIFIER = _Kind("classifier", "shipped", _build_classifier)
 _ENCODER = _Kind("encoder", "shipped/encoders",
                  lambda config: Embedder(build_encoder(**config.pop("encoder")), **config))
+_TEXTBOOK = _Kind("classifier", "shipped/textbooks", _build_classifier)
 _DELINEATOR = _Kind("delineator", "shipped/delineators", lambda config: Delineator(**config))
 _EXPLAINER = _Kind("explainer", "shipped/explainers", _build_explainer)
 #: A classifier and its explainer share a name: the kind that stands first has it.
@@ -161,6 +162,11 @@ def pretrained(name: str = BEST) -> Embedder:
         raise EcgkitError(f"no encoder called {name!r} is shipped; there are {', '.join(known) or 'none'} "
                           "(load_encoder reads a file of your own)")
     return load_encoder(known[name])
+
+
+def load_textbook(name: str = BEST) -> Classifier:
+    """Give a shipped encoder with what simulator and rules say of labels, as a head (`ecgkit.training.textbook`)."""
+    return _TEXTBOOK.load(_TEXTBOOK.shipped()[name])
 
 
 def model_card(path_or_name: str | Path) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from ecgkit.errors import EcgkitError
 from ecgkit.evaluation import Bootstrap, resample_patients, with_ends
 from ecgkit.evaluation.checks import Array, ratio
-from ecgkit.physiology.rules import VERDICTS, load_rules
+from ecgkit.physiology.columns import COLUMNS
+from ecgkit.physiology.rules import STEPS, VERDICTS, judge, load_rules
 
 WORDS: Mapping[str, str] = {
     "heart_rate": "heart rate", "p_share": "share of beats with a P", "rr_cv": "RR variation (SD/mean)",
@@ -114,6 +115,17 @@ def verdict_matrix(verdicts: pd.DataFrame) -> tuple[NDArray[np.float64], tuple[s
                           "ecgkit.physiology.judge as it is")
     value = verdicts["verdict"].map(dict(zip(VERDICTS, (0.0, np.nan, 1.0), strict=True)))
     return np.asarray(value, dtype=np.float64).reshape(n, len(names)), names
+
+
+def margins(measured: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """How far beyond its threshold each ECG is by each rule, `(n, n_rules)`, in `ecgkit.physiology.rules.STEPS`.
+
+    `measured` `(n, n_measurements)` has the columns of `ecgkit.physiology.COLUMNS`. Age and sex count as unknown; nan
+    is not measurable.
+    """
+    verdicts = judge(pd.DataFrame(measured, columns=list(COLUMNS)), np.nan, np.nan)
+    steps = verdicts["margin"] / verdicts["unit"].map(STEPS)
+    return steps.to_numpy(dtype=np.float64).reshape(len(measured), load_rules()["rule"].nunique())
 
 
 def beside_labels(verdicts: pd.DataFrame, labels: Any, label_names: Sequence[str],

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from ecgkit import __version__
 from ecgkit.datasets.base import ECGDataset
@@ -24,14 +25,19 @@ from ecgkit.evaluation import auroc, macro
 from ecgkit.models.windowed import Classifier, Embedder
 from ecgkit.progress import track
 from ecgkit.training.checkpoint import run_file, whole
+from ecgkit.training.few_labels import FewLabelClassifier, Seen
 from ecgkit.training.finetune import FinetuneSettings, check_fits, finetune
-from ecgkit.training.measured import Filled, Forest, MeasuredFeatures, random_forest
+from ecgkit.training.forest import Bins, Forest, random_forest
+from ecgkit.training.measured import Filled, MeasuredFeatures
 from ecgkit.training.methods import METHODS
 from ecgkit.training.pretrain import PretrainSettings, pretrain, simulated_settings, untrained
 from ecgkit.training.probe import HeadSettings, LinearProbe, MlpHead, Standard, frozen_head, linear_probe, prior_of
 from ecgkit.training.simulated import pretrain_on_simulator
 from ecgkit.training.supervised import SupervisedSettings, train_classifier
+from ecgkit.training.textbook import textbook
 
+#: The mode of `ecgkit.FewLabelClassifier`.
+FEW = "few-label classifier"
 #: What is trained on the labels, and what else it knows.
 MODES = {
     "linear probe": "a logistic regression on the frozen encoder's embeddings",
@@ -40,9 +46,11 @@ MODES = {
     "scratch": "a classifier from random weights; no encoder is used",
     "logistic regression": "the same regression as the linear probe, on measurements",
     "random forest": "a random forest on measurements",
+    "forest with rules": "the same on measurements and on how far each diagnostic rule is met",
+    FEW: "the forest with rules, joined with the linear probe (FewLabelClassifier)",
 }
 #: The modes that take measurements in place of an encoder.
-MEASURED = ("logistic regression", "random forest")
+MEASURED = ("logistic regression", "random forest", "forest with rules")
 #: Up to this fraction of the labels, `seeds_low` subsets are drawn; above it `seeds_high`.
 LOW_FRACTION = 0.1
 
@@ -61,7 +69,7 @@ class StudySettings:
     finetune: FinetuneSettings = field(default_factory=FinetuneSettings)
     head: HeadSettings = field(default_factory=HeadSettings)
     scratch: SupervisedSettings = field(default_factory=SupervisedSettings)
-    n_trees: int = 500
+    n_trees: int = 200
     least_steps: int = 300
 
     def scratch_for(self, n_ecgs: int) -> SupervisedSettings:
@@ -77,7 +85,7 @@ class StudySettings:
             return {**asdict(self.scratch), "least_steps": self.least_steps}
         if mode in ("linear probe", "logistic regression"):
             return {"strengths": self.finetune.strengths}
-        if mode == "random forest":
+        if mode in ("random forest", "forest with rules", FEW):
             return {"n_trees": self.n_trees}
         return asdict(self.head if mode == "frozen head" else self.finetune)
 
@@ -85,7 +93,8 @@ class StudySettings:
 def label_study(data: ECGDataset, embedder: Embedder | MeasuredFeatures | None, *, mode: str, folder: str | Path,
                 fractions: Iterable[float] = FRACTIONS, seeds_low: int = 5, seeds_high: int = 3,
                 settings: StudySettings | None = None, taught: Classifier | None = None,
-                known: str | Path | None = None, progress: str = "label study", device: str = "cpu") -> pd.DataFrame:
+                known: str | Path | None = None, measurements: str | Path | None = None,
+                progress: str = "label study", device: str = "cpu") -> pd.DataFrame:
     """Train on fractions of the labelled patients in folds 1 to 8, and predict validation and test ECGs each time.
 
     Embeddings are standardised with the mean and spread of all training ECGs, which takes no label; nothing else is
@@ -97,7 +106,8 @@ def label_study(data: ECGDataset, embedder: Embedder | MeasuredFeatures | None, 
     does not look at it. There are `seeds_low` seeds at fractions up to 10 %, `seeds_high` above; a seed decides the
     subset (nested over fractions) and the training. `taught` is what the encoder was pretrained as, where that had
     names: if the data's labels are among them, its directions are the prior of the linear probe
-    (`ecgkit.training.probe.prior_of`).
+    (`ecgkit.training.probe.prior_of`); the few-label classifier takes those that are, and what it measures is kept in
+    a folder of `measurements`, if there is one.
 
     By row `mode`, `fraction`, `seed`, `n_labels` (labelled ECGs), `n_patients` (theirs), `n_validation_labels` (spent
     on choices: none), `auroc_validation` and `auroc_test` (macro), `seconds` (of training and prediction, without the
@@ -106,7 +116,7 @@ def label_study(data: ECGDataset, embedder: Embedder | MeasuredFeatures | None, 
     fractions = sorted({float(fraction) for fraction in fractions})
     _check(data, embedder, mode, fractions, min(seeds_low, seeds_high))
     study = _Study(data, embedder, mode, settings or StudySettings(), Path(folder), taught, device,
-                   Path(known or folder))
+                   Path(known or folder), measurements)
     plan = [(fraction, seed) for fraction in fractions
             for seed in range(seeds_low if fraction <= LOW_FRACTION else seeds_high)]
     return pd.DataFrame([study.row(fraction, seed) for fraction, seed in track(plan, progress, unit="run")])
@@ -140,12 +150,16 @@ class _Study:
     """One encoder, or the measurements, on one dataset in one mode."""
 
     def __init__(self, data: ECGDataset, embedder: Embedder | MeasuredFeatures | None, mode: str,
-                 settings: StudySettings, folder: Path, taught: Classifier | None, device: str, known: Path) -> None:
+                 settings: StudySettings, folder: Path, taught: Classifier | None, device: str, known: Path,
+                 measurements: str | Path | None) -> None:
         self.train, self.validation, self.test = data.train, data.validation, data.test
         self.embedder = None if mode == "scratch" else embedder
+        if isinstance(embedder, MeasuredFeatures):
+            self.embedder = replace(embedder, rules=mode == "forest with rules")
         self.mode, self.settings, self.folder, self.device, self.known = mode, settings, folder, device, known
+        self.measurements = measurements
         knows = taught is not None and set(data.label_names) <= set(taught.label_names)
-        self.taught = taught if knows and mode not in ("scratch", *MEASURED) else None
+        self.taught = taught if (knows or mode == FEW) and mode not in ("scratch", *MEASURED) else None
         self.run = {"task": "label study", "mode": mode, "data": data.fingerprint(),
                     "held_out": [_digest(self.validation), _digest(self.test)], "train": _digest(self.train),
                     "encoder": _identity(self.embedder), "settings": settings.of(mode), "taught": self.taught}
@@ -159,8 +173,8 @@ class _Study:
             with whole(file) as partial:
                 shutil.copyfile(self.known / file.name, partial)
         if not file.is_file():
-            if self.embedder is not None:
-                self.features.keys()  # computed here, outside of the clock of the row that comes first
+            if self.embedder is not None:  # computed here, outside of the clock of the row that comes first
+                self.seen if self.mode == FEW else self.features  # noqa: B018
             start = time.perf_counter()
             validation, test = self._predict(few, seed)
             seconds = time.perf_counter() - start
@@ -182,18 +196,31 @@ class _Study:
             assert isinstance(self.embedder, Embedder)
             model, _ = finetune(self.embedder, few, settings=self.settings.finetune, seed=seed,
                                 probe=self._probe(few, seed), device=self.device)
+        elif self.mode == FEW:
+            return self._joined(few, seed)
         else:
             head = self._head(few, seed)
             return head.predict(self.features["validation"]), head.predict(self.features["test"])
         return model.predict(self.validation.signals), model.predict(self.test.signals)
+
+    def _joined(self, few: ECGDataset, seed: int) -> Predictions:
+        """What `FewLabelClassifier` makes of the labelled ECGs, and of the others without their labels."""
+        labelled = np.isin(self.train.rows, few.rows)
+        more = None if labelled.all() else self.seen["train"].rows(~labelled)
+        assert isinstance(self.embedder, Embedder)
+        model = FewLabelClassifier(self.train.fs, seed, self.taught or self.embedder, self.settings.n_trees)
+        model.fit_seen(self.seen["train"].rows(labelled), few.labels, groups=few.records["patient_id"], more=more,
+                       label_names=self.train.label_names)
+        return expit(model.logits(self.seen["validation"])), expit(model.logits(self.seen["test"]))
 
     def _head(self, few: ECGDataset, seed: int) -> LinearProbe | MlpHead | Forest:
         """What is trained on features that stay as they are."""
         if self.mode == "frozen head":
             return frozen_head(self._embeddings(few), few.labels, seed=seed, standard=self.standard,
                                settings=self.settings.head)
-        if self.mode == "random forest":
-            return random_forest(self._embeddings(few), few.labels, seed=seed, n_trees=self.settings.n_trees)
+        if self.mode in ("random forest", "forest with rules"):
+            return random_forest(self._embeddings(few), few.labels, seed=seed, n_trees=self.settings.n_trees,
+                                 bins=self.bins)[0]
         return self._probe(few, seed)
 
     def _probe(self, few: ECGDataset, seed: int) -> LinearProbe:
@@ -212,6 +239,18 @@ class _Study:
             return found
         filled = Filled.of(found["train"])
         return {name: filled(measurements) for name, measurements in found.items()}
+
+    @cached_property
+    def seen(self) -> dict[str, Seen]:
+        """What the few-label classifier sees of all ECGs, by fold."""
+        assert isinstance(self.embedder, Embedder)
+        model = FewLabelClassifier(self.train.fs, encoder=self.embedder, folder=self.measurements)
+        return {name: model.see(getattr(self, name).signals) for name in ("train", "validation", "test")}
+
+    @cached_property
+    def bins(self) -> Bins:
+        """Bins of the measurements of all training ECGs, labelled or not."""
+        return Bins.of(self.features["train"])
 
     @cached_property
     def prior(self) -> NDArray[np.float64] | None:
@@ -275,15 +314,23 @@ def printed_study(study: pd.DataFrame) -> pd.DataFrame:
 
 
 def encoder_of(method: str, unlabelled: ECGDataset | None, cohort: ECGDataset, settings: PretrainSettings, *,
-               seed: int, start: Embedder | None, checkpoints: Path,
-               device: str) -> tuple[Embedder, pd.DataFrame, Classifier | None]:
-    """Pretrain by a method, or draw a random encoder: that, its history, and what it was taught to name, if so."""
+               seed: int, start: Embedder | None, checkpoints: Path, device: str,
+               simulated: Classifier | None = None) -> tuple[Embedder, pd.DataFrame, Classifier | None]:
+    """Pretrain by a method, or draw a random encoder: that, its history, and its head of what is believed, if any.
+
+    What learnt from the simulator believes what it was taught there; what learnt from physiology, with the network that
+    was `simulated` at hand, believes its `textbook`.
+    """
     if method == "random":
         return untrained(cohort.train, settings=settings, seed=seed), pd.DataFrame(), None
     embedder, history = pretrain(unlabelled, method=method, settings=settings, seed=seed, start=start,
                                  watch=cohort.validation, checkpoints=checkpoints, device=device)
-    taught = pretrain_on_simulator(simulated_settings(settings), seed=seed, checkpoints=checkpoints)[0] \
-        if method == "simulator" else None
+    taught = None
+    if method == "simulator":
+        taught, _ = pretrain_on_simulator(simulated_settings(settings), seed=seed, checkpoints=checkpoints)
+    elif simulated is not None and unlabelled is not None and method.startswith("physiology"):
+        measured = MeasuredFeatures(settings.fs, checkpoints / "measured", rules=True)
+        taught = textbook(embedder, simulated, unlabelled, measured)
     return embedder, history, taught
 
 

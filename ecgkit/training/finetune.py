@@ -52,7 +52,7 @@ class FinetuneSettings:
     steps: int = 300
     epochs: int = 30
     batch_size: int = 64
-    learning_rate: float = 3e-3
+    learning_rate: float = 1e-3
     input_share: float = 0.1
     anchor: float = 0.0
     keep_statistics: bool = True

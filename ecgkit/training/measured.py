@@ -1,22 +1,21 @@
-"""Measurements as features, in place of what an encoder makes of an ECG, and random forests on them."""
+"""Measurements and rules as features, in place of what an encoder makes of an ECG."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.ensemble import RandomForestClassifier
 
 from ecgkit.errors import EcgkitError
 from ecgkit.models.weights import load_delineator
-from ecgkit.physiology import COLUMNS, measure
+from ecgkit.physiology import COLUMNS, load_rules, measure
+from ecgkit.physiology.verdicts import margins
 from ecgkit.progress import track
 from ecgkit.training.checkpoint import code_digest, run_file, weights_digest, whole
-from ecgkit.training.probe import Features, Standard, check_shapes
+from ecgkit.training.probe import Features, Standard
 
 #: ECGs that are measured and kept together.
 CHUNK = 256
@@ -27,6 +26,8 @@ FURTHEST = 5.0
 @dataclass(frozen=True)
 class MeasuredFeatures:
     """The measurements of an ECG (`ecgkit.physiology.measure`), where an encoder would give an embedding.
+
+    With `rules`, also how far beyond its threshold each diagnostic rule is (`ecgkit.physiology.judge`).
 
     Age and sex are not among them: this is what the signal says to somebody who measures it.
 
@@ -39,20 +40,33 @@ class MeasuredFeatures:
 
     fs: float
     folder: str | Path | None = None
-    #: What is measured.
-    names: ClassVar[tuple[str, ...]] = tuple(COLUMNS)
-    n_features: ClassVar[int] = len(COLUMNS)
+    rules: bool = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What is measured, and the rules, whose names are no measurement's."""
+        return (*COLUMNS, *(load_rules()["rule"].unique() if self.rules else ()))
+
+    @property
+    def n_features(self) -> int:
+        """How many measurements and rules there are."""
+        return len(self.names)
 
     def embed(self, signals: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Measure signals `(n, 12, sig_len)` in mV: `(n, n_features)` in the units of `COLUMNS`, nan where unknown."""
-        starts, run = range(0, len(signals), CHUNK), self.identity()
+        """Measure signals `(n, 12, sig_len)` in mV: `(n, n_features)` in the units of `COLUMNS`, nan where unknown.
+
+        Margins of rules are in steps (`ecgkit.physiology.rules.STEPS`), and age and sex count as unknown.
+        """
+        # The rules follow from the measurements, which are kept alike with them and without.
+        starts, run = range(0, len(signals), CHUNK), replace(self, rules=False).identity()
         parts = [self._chunk(np.ascontiguousarray(signals[start:start + CHUNK], dtype=np.float32), run)
                  for start in track(starts, "measuring", unit="chunk")]
-        return np.concatenate([np.empty((0, self.n_features)), *parts])
+        found = np.concatenate([np.empty((0, len(COLUMNS))), *parts])
+        return np.hstack([found, margins(found)]) if self.rules else found
 
     def identity(self) -> dict[str, object]:
         """What decides the measurements beside the signals."""
-        return {"task": "measurements", "fs": self.fs, "physiology": code_digest("physiology"),
+        return {"task": "measurements", "fs": self.fs, "rules": self.rules, "physiology": code_digest("physiology"),
                 "delineator": weights_digest(load_delineator())}
 
     def _chunk(self, signals: NDArray[np.float32], run: dict[str, object]) -> NDArray[np.float64]:
@@ -97,27 +111,3 @@ class Filled:
         missing = np.isnan(features)
         values = self.standard(np.where(missing, self.median, features))
         return np.hstack([values.clip(-FURTHEST, FURTHEST), missing[:, self.flagged]])
-
-
-@dataclass(frozen=True)
-class Forest:
-    """One random forest per label."""
-
-    forests: tuple[RandomForestClassifier, ...]
-
-    def predict(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Probabilities `(n, n_labels)` of measurements `(n, n_features)`."""
-        # Classes are 0 and 1, or the only one that was seen.
-        return np.stack([each.predict_proba(features) @ each.classes_ for each in self.forests], axis=1)
-
-
-def random_forest(features: NDArray[np.float64], labels: NDArray[np.uint8], *, seed: int,
-                  n_trees: int = 500) -> Forest:
-    """Grow a random forest for each label, as Breiman (2001) has it, with trees that are grown to their ends.
-
-    A missing measurement (nan in `features` `(n, n_features)`) goes down whichever side of a split serves the training
-    ECGs better, as any value does. `labels` are `(n, n_labels)`, multi-hot.
-    """
-    check_shapes(features, labels, "measurements")
-    return Forest(tuple(RandomForestClassifier(n_trees, random_state=seed).fit(features, truth)
-                        for truth in np.asarray(labels).T))

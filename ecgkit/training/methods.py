@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ecgkit import losses
 from ecgkit.errors import EcgkitError
 from ecgkit.models.windowed import Embedder
-from ecgkit.training import views
+from ecgkit.training import physiology, views
 from ecgkit.training.views import NO_AUGMENT, Augment, Batch, PretrainSettings
 
 # Learners are an embedder and the heads that a method puts on it and later throws away; each is made of an embedder,
@@ -159,6 +159,7 @@ class Method:
     temperature: float = 0.1
     augment: Augment = NO_AUGMENT
     needs_labels: bool = False
+    needs_measurements: bool = False
 
 
 @dataclass(frozen=True)
@@ -170,7 +171,7 @@ class SimulatorTask:
 
 
 #: Ingredients of `utah` that an ablation may leave out.
-INGREDIENTS = ("vcg", "blanking", "inter-lead", "inter-segment", "patients", "dual-stream")
+INGREDIENTS = ("vcg", "blanking", "inter-lead", "inter-segment", "patients", "dual-stream", "guided")
 
 
 def utah(without: Collection[str] = ()) -> Method:
@@ -181,6 +182,9 @@ def utah(without: Collection[str] = ()) -> Method:
     differ in the group of leads, or in the segment, are contrasted over the patients of the batch. The recipe's code
     is not public: sizes and strengths are ours, and so is one projector shared by both streams.
 
+    One ingredient is ours: "guided" adds the soft targets of `ecgkit.losses.guided`, so that ECGs whose measurements
+    are alike are not pushed apart; without it the recipe is that of the paper.
+
     What stays is trained on the same windows. Without "inter-lead" there is one embedding per segment, of all leads;
     without "inter-segment" groups are contrasted within each segment only; without "patients" another recording of the
     same patient is a negative; without "dual-stream" one network sees each group with the other leads set to zero.
@@ -190,12 +194,13 @@ def utah(without: Collection[str] = ()) -> Method:
         raise EcgkitError(f"utah has no ingredient {unknown[0]!r} to leave out; it has {', '.join(INGREDIENTS)}")
     if {"inter-lead", "inter-segment"} <= set(without):
         raise EcgkitError("utah without both inter-lead and inter-segment contrasts nothing; leave out one of them")
-    dual, by_group = "dual-stream" not in without, "inter-lead" not in without
+    dual, by_group, by_measurement = (name not in without for name in ("dual-stream", "inter-lead", "guided"))
     return Method(
         "VCG augmentation, partial blanking, contrast of lead groups and segments (Dade et al. 2026)",
         views.groups_of_segments if by_group and not dual else views.two_segments,
         partial(_group_segment_loss, by_group=by_group, by_segment="inter-segment" not in without,
-                by_patient="patients" not in without),
+                by_patient="patients" not in without, by_measurement=by_measurement),
+        needs_measurements=by_measurement,
         learner=Streams if by_group and dual else Siamese,
         encoder="dual_stream" if dual else "xresnet1d18",
         augment=without_ingredients(Augment(mask=0, blank=0.5, fewest=4), without))
@@ -209,14 +214,29 @@ def without_ingredients(augment: Augment, without: Collection[str]) -> Augment:
 
 
 def _group_segment_loss(z: Tensor, batch: Batch, temperature: float, generator: torch.Generator, *, by_group: bool,
-                        by_segment: bool, by_patient: bool) -> Tensor:
+                        by_segment: bool, by_patient: bool, by_measurement: bool) -> Tensor:
     """Contrast `(n, segments, groups, d)`, or `(n, segments, d)` where there are no groups."""
+    guidance = losses.guided(z.flatten(1, -2), cast(Tensor, batch.measured), temperature) if by_measurement else 0.0
     z = z.transpose(1, 2) if by_group else z[:, None]
     patients = batch.patients if by_patient else None
     parts = [z] if by_segment else z.split(1, dim=2)
-    return torch.stack([losses.lead_segment_loss(part, patients, temperature) for part in parts]).mean()
+    return torch.stack([losses.lead_segment_loss(part, patients, temperature) for part in parts]).mean() + guidance
 
 
+def _taught(out: tuple[Tensor, Tensor], batch: Batch, temperature: float, generator: torch.Generator, *,
+            contrast: float = 0.0) -> Tensor:
+    """Loss of a `Physiologist`: of the measurements, and so much of guided contrast."""
+    named, z = out
+    value = physiology.measured_loss(named, cast(Tensor, batch.measured))
+    return value + contrast * losses.guided(z, cast(Tensor, batch.measured), temperature) if contrast else value
+
+
+def _physiologist(embedder: Embedder, settings: PretrainSettings, n_steps: int) -> nn.Module:
+    return physiology.Physiologist(embedder, embedder.n_features, views.N_TARGETS, settings.projection)
+
+
+#: Weak, so that what an ECG measures stays to be seen: a little noise, and a lead lost now and then.
+_SLIGHT = Augment(angle=0, scale=1, noise=0.02, mask=0.2)
 #: Where views are leads, each step draws some, the same for the whole batch, and averages over all pairs of the views
 #: that they give; the encoder sees the recording with all other leads set to zero (see `leads_per_step`).
 METHODS: dict[str, Method | SimulatorTask] = {
@@ -242,6 +262,19 @@ METHODS: dict[str, Method | SimulatorTask] = {
     "supcon": Method(
         "recordings are alike as far as their labels overlap (SupCon, Khosla et al. 2020)", views.two_crops,
         lambda z, batch, t, g: losses.supcon(z, cast(Tensor, batch.labels), t), augment=Augment(), needs_labels=True),
+    "poly_window": Method(
+        "NT-Xent of several windows of an ECG at once (arXiv 2508.15225)", views.several_crops,
+        lambda z, batch, t, g: losses.nt_xent(z, t), augment=Augment()),
+    "guided": Method(
+        "crops are alike as far as the measurements of their ECGs are (soft targets; Beat-SSL 2026, CLEF 2025)",
+        views.two_crops, lambda z, batch, t, g: losses.guided(z, cast(Tensor, batch.measured), t),
+        augment=Augment(), needs_measurements=True),
+    "physiology": Method(
+        "a crop tells the measurements and rule margins of its ECG", views.single_crop, _taught,
+        learner=_physiologist, augment=_SLIGHT, needs_measurements=True),
+    "physiology_guided": Method(
+        "two crops tell the measurements of their ECG, and are alike as far as these are", views.two_crops,
+        partial(_taught, contrast=0.3), learner=_physiologist, augment=_SLIGHT, needs_measurements=True),
     "moco_v3": Method(
         "each crop finds the other's slow embedding (MoCo v3, Chen, Xie & He 2021)", views.two_crops,
         lambda out, batch, t, g: losses.moco_v3(out[0][:, 0], out[0][:, 1], out[1][:, 0], out[1][:, 1], t),

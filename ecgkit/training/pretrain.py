@@ -20,6 +20,7 @@ from ecgkit.models.windowed import Embedder
 from ecgkit.simulator import Cohort
 from ecgkit.training.checkpoint import Run, seeded
 from ecgkit.training.loop import fit
+from ecgkit.training.measured import MeasuredFeatures
 from ecgkit.training.methods import METHODS, Method, SimulatorTask, utah, without_ingredients
 from ecgkit.training.simulated import SimulatedSettings, pretrain_on_simulator
 from ecgkit.training.supervised import encoder_from
@@ -118,7 +119,7 @@ def pretrain(data: ECGDataset | None, *, method: str = "utah", settings: Pretrai
         warn_if_collapsed(history, method)
         return embedder, history
 
-    source = _source(chosen, data, settings, seed)
+    source = _source(chosen, data, settings, seed, checkpoints)
     n_steps = settings.schedule.epochs * (len(source) // max(1, min(settings.schedule.batch_size, len(source))))
     with seeded(seed):
         encoder = encoder_from(start.encoder if isinstance(start, Embedder) else start, chosen.encoder,
@@ -178,8 +179,8 @@ def _choose(name: str, settings: PretrainSettings, start: nn.Module | None) -> M
     return replace(chosen, encoder=settings.encoder or chosen.encoder, temperature=temperature, augment=augment)
 
 
-def _source(chosen: Method, data: ECGDataset | None, settings: PretrainSettings,
-            seed: int) -> Recordings | SimulatedPairs:
+def _source(chosen: Method, data: ECGDataset | None, settings: PretrainSettings, seed: int,
+            folder: str | Path | None) -> Recordings | SimulatedPairs:
     if chosen.items == "simulated patients":
         return SimulatedPairs(Cohort(seed=seed, fs=settings.fs, seconds=settings.crop_seconds, visits=2),
                               settings.simulated_per_epoch)
@@ -187,7 +188,9 @@ def _source(chosen: Method, data: ECGDataset | None, settings: PretrainSettings,
         raise EcgkitError(f"no data, but this method learns from recordings: {chosen.about}")
     if chosen.needs_labels and not data.label_names:
         raise EcgkitError(f"{data.name}: has no labels, but this method learns from them: {chosen.about}")
-    return PatientPairs(data) if chosen.items == "patients" else Recordings(data)
+    kept = Path(folder) / "measured" if folder else None
+    measured = MeasuredFeatures(data.fs, kept, rules=True) if chosen.needs_measurements else None
+    return PatientPairs(data) if chosen.items == "patients" else Recordings(data, measured)
 
 
 def _watched(watch: ECGDataset | None, data: ECGDataset | None, settings: PretrainSettings, seed: int) -> ECGDataset:

@@ -137,9 +137,28 @@ def linear_probe(features: Features, labels: NDArray[np.uint8], *, groups: Array
     return LinearProbe(standard, weight, bias, strength)
 
 
+def probe_and_held_out(features: Features, labels: NDArray[np.uint8], *, groups: ArrayLike, seed: int,
+                       standard: Standard, prior: NDArray[np.float64]) -> tuple[LinearProbe, NDArray[np.float64]]:
+    """Fit a `linear_probe`, and say for each ECG `(n, n_labels)` what a probe of its kind does that had not seen it.
+
+    The folds of patients are those in which it chooses its strength; where there is one only, the logit is the bias.
+    """
+    patients, y = np.asarray(groups), np.asarray(labels, dtype=bool)
+    told: dict[str, Any] = {"seed": seed, "standard": standard, "prior": prior}
+    probe = linear_probe(features, labels, groups=patients, **told)
+    fold = assign_folds(patients, y, n_folds=N_FOLDS, seed=seed)
+    logits = np.tile(probe.bias, (len(y), 1))
+    for held_out in np.unique(fold):
+        inside, outside = fold == held_out, fold != held_out
+        if outside.any():
+            logits[inside] = linear_probe(features[outside], labels[outside], groups=patients[outside],
+                                          strengths=(probe.strength,), **told).logits(features[inside])
+    return probe, logits
+
+
 def prior_of(classifier: Classifier, label_names: Sequence[str], standard: Standard,
              features: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Directions, `(n_labels, n_features)` on standardised features, in which a classifier sees some of its labels.
+    """Directions, `(n_labels, n_features)` on standardised features, in which a classifier sees labels; 0 for others.
 
     It is on the same encoder; its logits are given unit spread over `features` `(n, n_features)`, labelled or not.
     """
@@ -148,8 +167,9 @@ def prior_of(classifier: Classifier, label_names: Sequence[str], standard: Stand
     assert isinstance(linear, nn.Linear)
     assert norm.running_var is not None
     scale = (norm.weight / (norm.running_var + norm.eps).sqrt()).detach().double().cpu().numpy()
-    rows = [classifier.label_names.index(name) for name in label_names]
-    weight = linear.weight.detach().double().cpu().numpy()[rows] * scale * standard.spread
+    weights = dict(zip(classifier.label_names, linear.weight.detach().double().cpu().numpy(), strict=True))
+    unknown = np.zeros(len(scale))
+    weight = np.stack([weights.get(name, unknown) for name in label_names]) * scale * standard.spread
     spread = (standard(features) @ weight.T).std(axis=0)
     return weight / np.where(spread > 0, spread, 1.0)[:, None]
 

@@ -17,10 +17,16 @@ from ecgkit.errors import EcgkitError
 from ecgkit.leads import LIMB, N_LEADS
 from ecgkit.simulator import Cohort
 from ecgkit.training.loop import Schedule
+from ecgkit.training.measured import MeasuredFeatures
+from ecgkit.training.physiology import targets_of
 from ecgkit.transforms import random_crop
 
 #: Simulated patients are numbers below this one; a number comes up twice once in billions.
 NUMBERS = 1 << 40
+#: Windows of an ECG that `several_crops` gives.
+N_WINDOWS = 4
+#: Measurements and rule margins of an ECG.
+N_TARGETS = MeasuredFeatures(1, rules=True).n_features
 
 
 @dataclass(frozen=True)
@@ -124,13 +130,14 @@ class Batch(NamedTuple):
     """ECGs of one step, `x` `(n, 12, sig_len)` in mV, or `(n, 2, 12, sig_len)` where items are patients.
 
     `patients` `(n,)` says whose they are, `alone` `(n,)` which have one ECG only, in both places of `x`; `labels` are
-    `(n, n_labels)`.
+    `(n, n_labels)`, `measured` `(n, N_TARGETS)`, nan where unknown (`ecgkit.training.physiology.targets_of`).
     """
 
     x: Tensor
     patients: Tensor
     labels: Tensor | None = None
     alone: Tensor | None = None
+    measured: Tensor | None = None
 
     def to(self, device: str) -> Batch:
         """Move all that a network or a loss touches."""
@@ -138,11 +145,12 @@ class Batch(NamedTuple):
 
 
 class Recordings:
-    """A source of batches whose items are the ECGs of a dataset."""
+    """A source of batches whose items are the ECGs of a dataset, `measured` where a method asks for it."""
 
-    def __init__(self, data: ECGDataset) -> None:
+    def __init__(self, data: ECGDataset, measured: MeasuredFeatures | None = None) -> None:
         self.data = data
         self.codes = patient_codes(data)
+        self.measured = torch.from_numpy(targets_of(measured.embed(data.signals))) if measured else None
 
     def __len__(self) -> int:
         return len(self.data)
@@ -151,7 +159,9 @@ class Recordings:
         """Read the items of a step; whatever else is random comes from the generator."""
         rows = items.numpy()
         labels = torch.from_numpy(self.data.labels[rows]) if self.data.label_names else None
-        return Batch(torch.from_numpy(self.data.batch(rows)), torch.from_numpy(self.codes[rows]), labels)
+        measured = None if self.measured is None else self.measured[items]
+        return Batch(torch.from_numpy(self.data.batch(rows)), torch.from_numpy(self.codes[rows]), labels,
+                     measured=measured)
 
     def sample(self) -> NDArray[np.float32]:
         """Some ECGs, to learn their scale."""
@@ -218,6 +228,17 @@ def one_crop(batch: Batch, how: PretrainSettings, generator: torch.Generator) ->
 def two_crops(batch: Batch, how: PretrainSettings, generator: torch.Generator) -> Tensor:
     """Two windows, each at its own random place, `(n, 2, 12, crop_len)`."""
     crops = [random_crop(batch.x, how.crop_len, generator) for _ in range(2)]
+    return _augmented(torch.stack(crops, dim=1), how, generator)
+
+
+def single_crop(batch: Batch, how: PretrainSettings, generator: torch.Generator) -> Tensor:
+    """A window as the only view, `(n, 1, 12, crop_len)`."""
+    return one_crop(batch, how, generator)[:, None]
+
+
+def several_crops(batch: Batch, how: PretrainSettings, generator: torch.Generator) -> Tensor:
+    """`N_WINDOWS` windows, each at its own random place, `(n, N_WINDOWS, 12, crop_len)`."""
+    crops = [random_crop(batch.x, how.crop_len, generator) for _ in range(N_WINDOWS)]
     return _augmented(torch.stack(crops, dim=1), how, generator)
 
 

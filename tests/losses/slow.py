@@ -72,6 +72,23 @@ def supcon(z: Tensor, sets: list[set[int]], temperature: float) -> float:
     return sum(losses) / len(losses)
 
 
+def guided(z: Tensor, measured: list[list[float]], temperature: float, sharpness: float) -> float:
+    names = [(i, v) for i in range(z.shape[0]) for v in range(z.shape[1])]
+
+    def likeness(i: int, j: int) -> float:
+        a, b = ([0.0 if math.isnan(x) else x for x in measured[k]] for k in (i, j))
+        both, lengths = sum(x * y for x, y in zip(a, b, strict=True)), math.hypot(*a) * math.hypot(*b)
+        return 1.0 if i == j else math.exp(((both / lengths if lengths else 0.0) - 1) / sharpness)
+
+    losses = []
+    for i, v in names:
+        others = [k for k in names if k != (i, v)]
+        terms = {k: info_nce(z[i, v], z[k], [z[m] for m in others if m != k], temperature) for k in others}
+        total = sum(likeness(i, j) for j, _ in others)
+        losses.append(sum(likeness(i, j) * terms[j, u] for j, u in others) / total)
+    return sum(losses) / len(losses)
+
+
 def cpc(predictions: Tensor, targets: Tensor) -> float:
     """Every other step of the sequence is a negative; inner products, temperature 1."""
     batch, steps, horizon, _ = predictions.shape

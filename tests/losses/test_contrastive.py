@@ -16,6 +16,7 @@ from ecgkit.losses import (
     cmsmlc,
     cosine_similarity,
     cpc,
+    guided,
     lead_segment_loss,
     masked_log_softmax_loss,
     nt_xent,
@@ -30,6 +31,7 @@ from tests.losses.slow import random
 PATIENTS = [7, 3, 7, 1, 3]
 IDS = torch.tensor(PATIENTS)
 SETS = [{0}, {0, 1}, {1, 2}, set(), {0, 1, 2}]
+MEASURED = torch.tensor([[1.0, 0.5, math.nan], [0.9, 0.6, 0.1], [-1.0, 0.2, 2.0], [math.nan] * 3, [0.3, -2.0, 1.0]])
 LABELS = torch.tensor([[float(label in labels) for label in range(3)] for labels in SETS])
 
 #: Each loss as a function of embeddings, with the shape they have; five records in all.
@@ -41,6 +43,7 @@ LOSSES = {
     "cmlc": (lambda z: cmlc(z, IDS, 0.5), (5, 4, 6)),
     "cmsmlc": (lambda z: cmsmlc(z, IDS, 0.5), (5, 3, 2, 6)),
     "three_kg": (lambda z: three_kg(z, None, 0.5), (5, 2, 3, 6)),
+    "guided": (lambda z: guided(z, MEASURED, 0.5), (5, 2, 6)),
     "lead_segment": (lambda z: lead_segment_loss(z, IDS, 0.5), (5, 2, 2, 6)),
 }
 each_loss = pytest.mark.parametrize("name", LOSSES)
@@ -195,6 +198,17 @@ def test_supcon_of_classes_equals_one_label_each_and_without_repeats_nt_xent() -
     assert value(supcon(z, torch.arange(5))) == pytest.approx(value(nt_xent(z)))
 
 
+@pytest.mark.parametrize("views", [2, 3])
+def test_guided_contrast_weighs_every_pair_by_the_cosine_of_what_is_known(views: int) -> None:
+    z = random(5, views, 4)
+    assert value(guided(z, MEASURED, 0.4, sharpness=0.7)) == pytest.approx(slow.guided(z, MEASURED.tolist(), 0.4, 0.7))
+
+
+def test_guided_contrast_of_sharp_targets_is_nt_xent() -> None:
+    z = random(5, 2, 4)
+    assert value(guided(z, MEASURED, 0.4, sharpness=1e-4)) == pytest.approx(value(nt_xent(z, 0.4)))
+
+
 @each_loss
 def test_gradients_are_those_of_finite_differences(name: str) -> None:
     loss, shape = LOSSES[name]
@@ -210,9 +224,9 @@ def test_the_order_of_records_does_not_matter(name: str) -> None:
     if name in ("nt_xent", "three_kg"):
         moved = loss(z[order])
     else:
-        owners = {"supcon": LABELS}.get(name, IDS)[order]
+        owners = {"supcon": LABELS, "guided": MEASURED}.get(name, IDS)[order]
         moved = {"supcon": supcon, "pclr": pclr, "cmsc": cmsc, "cmlc": cmlc, "cmsmlc": cmsmlc,
-                 "lead_segment": lead_segment_loss}[name](z[order], owners, 0.5)
+                 "guided": guided, "lead_segment": lead_segment_loss}[name](z[order], owners, 0.5)
     assert value(moved) == pytest.approx(value(original))
     assert torch.allclose(torch.autograd.grad(moved, z)[0], gradient)
 
@@ -253,7 +267,7 @@ def test_low_temperature_stays_finite_and_right(temperature: float) -> None:
 @pytest.mark.parametrize("loss", [
     nt_xent, cmsc, cmlc, lambda z: cmsmlc(z[:, None]), lambda z: three_kg(z[:, None]),
     lambda z: lead_segment_loss(z[:, None]), lambda z: supcon(z, torch.zeros(1, 4)),
-    lambda z: pclr(z, torch.tensor([5])),
+    lambda z: pclr(z, torch.tensor([5])), lambda z: guided(z, torch.ones(1, 3)),
 ])
 def test_a_batch_of_one_is_zero_without_gradient(loss) -> None:
     z = random(1, 2, 4).requires_grad_()
@@ -280,6 +294,8 @@ def test_mistakes_are_told_in_one_line() -> None:
         nt_xent(z[:, :1])
     with pytest.raises(EcgkitError, match="at least two views"):
         cmlc(z[:, :1])
+    with pytest.raises(EcgkitError, match="4 rows of measurements for 3 records"):
+        guided(z, torch.ones(4, 2))
     with pytest.raises(EcgkitError, match="expected 4 axes"):
         three_kg(z)
     with pytest.raises(EcgkitError, match="none of them empty"):

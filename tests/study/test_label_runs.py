@@ -25,10 +25,12 @@ from ecgkit.evaluation import auroc, macro
 from ecgkit.models import build_encoder
 from ecgkit.models.windowed import Embedder
 from ecgkit.study import label_runs as module
-from ecgkit.study.label_runs import MEASURED, MODES, StudySettings, label_study
+from ecgkit.study.label_runs import FEW, MEASURED, MODES, StudySettings, label_study
+from ecgkit.training.few_labels import FewLabelClassifier
 from ecgkit.training.finetune import FinetuneSettings
+from ecgkit.training.forest import Bins, random_forest
 from ecgkit.training.loop import Schedule
-from ecgkit.training.measured import Filled, MeasuredFeatures, random_forest
+from ecgkit.training.measured import Filled, MeasuredFeatures
 from ecgkit.training.pretrain import PretrainSettings
 from ecgkit.training.probe import HeadSettings, Standard, linear_probe
 from ecgkit.training.supervised import SupervisedSettings
@@ -100,10 +102,36 @@ def test_classifiers_of_measurements_see_the_labelled_ecgs_and_the_statistics_of
     as_they_are = Standard(np.zeros(1), np.ones(1))
     probe = linear_probe(every(known), few.labels, groups=few.records["patient_id"], seed=0, strengths=(1e-2, 1e-1),
                          standard=as_they_are)
-    forest = random_forest(known, few.labels, seed=0, n_trees=5)
+    bins = Bins.of(measured.embed(data.train.signals))
+    forest, _ = random_forest(known, few.labels, seed=0, n_trees=5, bins=bins)
     for mode, told in (("logistic regression", probe.predict(every(asked))), ("random forest", forest.predict(asked))):
         row, = study(data, tmp_path, mode, measured, fractions=[0.5])["predictions"]
         np.testing.assert_allclose(np.load(tmp_path / row)["test"], told, atol=1e-5)
+
+
+def test_the_few_label_classifier_sees_the_others_without_their_labels(data: ECGDataset, tmp_path: Path) -> None:
+    row, = study(data, tmp_path, FEW, fractions=[0.5], measurements=tmp_path / "measured")["predictions"]
+    few, embedder = data.train.label_fraction(0.5, 0), small_embedder()
+    labelled = np.isin(data.train.rows, few.rows)
+    model = FewLabelClassifier(encoder=embedder, n_trees=5)
+    model.fit(few.signals, few.labels, groups=few.records["patient_id"],
+              unlabelled=np.asarray(data.train.signals)[~labelled])
+    np.testing.assert_allclose(np.load(tmp_path / row)["test"], model.predict_proba(data.test.signals), atol=1e-3)
+    assert list((tmp_path / "measured").iterdir())
+
+
+def test_rules_are_seen_where_the_mode_asks_for_them(data: ECGDataset, measured: MeasuredFeatures,
+                                                     tmp_path: Path) -> None:
+    seen = []
+
+    class Watching(MeasuredFeatures):
+        def embed(self, signals: Any) -> Any:
+            seen.append(self.rules)
+            return super().embed(signals)
+
+    for mode in ("random forest", "forest with rules"):
+        study(data, tmp_path, mode, Watching(100, measured.folder), fractions=[0.5])
+    assert seen == [False] * 3 + [True] * 3
 
 
 @pytest.mark.parametrize("mode", MODES)

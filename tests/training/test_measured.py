@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from inspect import signature
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from sklearn.ensemble import RandomForestClassifier
 
 from ecgkit.datasets import synthetic
 from ecgkit.errors import EcgkitError
-from ecgkit.evaluation import auroc
-from ecgkit.physiology import COLUMNS, measure
+from ecgkit.physiology import COLUMNS, judge, load_rules, measure
 from ecgkit.training import measured as module
-from ecgkit.training.measured import FURTHEST, Filled, MeasuredFeatures, random_forest
+from ecgkit.training.measured import FURTHEST, Filled, MeasuredFeatures
 
 
 @pytest.fixture(scope="module")
@@ -29,12 +26,26 @@ def test_they_are_what_is_measured_whatever_the_chunks(signals: NDArray[np.float
                                                        monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "CHUNK", 3)
     found = MeasuredFeatures(100).embed(signals)
-    assert MeasuredFeatures.names == tuple(COLUMNS)
-    assert found.shape == (len(signals), MeasuredFeatures.n_features)
+    assert MeasuredFeatures(100).names == tuple(COLUMNS)
+    assert found.shape == (len(signals), MeasuredFeatures(100).n_features)
     np.testing.assert_allclose(found, measure(signals, 100).table, rtol=1e-4, atol=1e-4)
     missing = {name for name, value in zip(COLUMNS, found[2], strict=True) if np.isnan(value)}
     assert {"r_aVL", "st60_aVL"} <= missing
     assert MeasuredFeatures(100).embed(signals[:0]).shape == (0, len(COLUMNS))
+
+
+def test_with_rules_the_margin_of_each_rule_follows(signals: NDArray[np.float32], tmp_path: Path) -> None:
+    plain, ruled = MeasuredFeatures(100, tmp_path), MeasuredFeatures(100, tmp_path, rules=True)
+    found, kept = ruled.embed(signals), sorted(tmp_path.iterdir())
+    assert ruled.names[len(COLUMNS):] == tuple(load_rules()["rule"].unique())
+    np.testing.assert_array_equal(found[:, :len(COLUMNS)], plain.embed(signals))
+    assert sorted(tmp_path.iterdir()) == kept, "what was measured for the rules serves without them"
+    verdicts = judge(measure(signals, 100).table, np.nan, np.nan).set_index(["ecg", "rule"])["margin"]
+    for rule, step in (("LVH Sokolow-Lyon", 0.1), ("first-degree AV block", 20.0)):  # mV, ms
+        margin = verdicts.xs(rule, level="rule") / step
+        np.testing.assert_allclose(found[:, ruled.names.index(rule)], margin, rtol=1e-3, atol=1e-3)
+    assert ruled.embed(signals[:0]).shape == (0, ruled.n_features)
+    assert plain.identity() != ruled.identity()
 
 
 def test_nothing_is_measured_twice_and_what_was_measured_survives(signals: NDArray[np.float32], tmp_path: Path,
@@ -96,45 +107,3 @@ def test_nothing_is_far_out_and_other_ecgs_are_measured_by_the_first() -> None:
     assert out.shape == (1, 4), "nothing was missing, so nothing is flagged"
     np.testing.assert_array_equal(out[0, :2], [FURTHEST, -FURTHEST])
     assert np.abs(out[0, 2:]).max() < 0.2
-
-
-def patients(n: int, seed: int) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
-    """Label 0 needs two thresholds at once, 1 is that a measurement is missing, 2 is always there, 3 never."""
-    rng = np.random.default_rng(seed)
-    x = rng.normal(size=(n, 5))
-    x[rng.random(n) < 0.3, 4] = np.nan
-    labels = np.stack([(x[:, 0] > 0) != (x[:, 1] > 0), np.isnan(x[:, 4]), np.ones(n), np.zeros(n)], axis=1)
-    return x, labels.astype(np.uint8)
-
-
-def test_it_finds_combinations_of_thresholds_and_what_is_missing() -> None:
-    (x, y), (asked, truth) = patients(600, 0), patients(400, 1)
-    p = random_forest(x, y, seed=0, n_trees=30).predict(asked)
-    combined, missing, *_ = auroc(truth, p)
-    assert combined > 0.9, "a linear model gets 0.5"
-    assert missing > 0.99
-    np.testing.assert_array_equal(p[:, 2], 1)
-    np.testing.assert_array_equal(p[:, 3], 0)
-
-
-def test_it_is_one_forest_of_scikit_learn_for_each_label_and_its_seed() -> None:
-    x, y = patients(80, 0)
-    mine = [random_forest(x, y[:, :2], seed=seed, n_trees=30).predict(x) for seed in (7, 7, 8)]
-    for k in range(2):
-        theirs = RandomForestClassifier(30, random_state=7).fit(x, y[:, k]).predict_proba(x)[:, 1]
-        np.testing.assert_array_equal(mine[0][:, k], theirs)
-    np.testing.assert_array_equal(mine[0], mine[1])
-    assert not np.array_equal(mine[0], mine[2])
-    assert signature(random_forest).parameters["n_trees"].default == 500
-
-
-def test_one_labelled_ecg_is_enough_to_run() -> None:
-    x, y = patients(1, 0)
-    np.testing.assert_array_equal(random_forest(x, y, seed=0).predict(patients(3, 1)[0]), np.repeat(y, 3, axis=0))
-
-
-def test_mistakes_are_told_in_one_line() -> None:
-    x, y = patients(5, 0)
-    for features, labels in ((x[:4], y), (x[0], y), (x, y[:, 0]), (x[:0], y[:0])):
-        with pytest.raises(EcgkitError, match=r"expected \(n, n_features\) and \(n, n_labels\) with n from 1 on"):
-            random_forest(features, labels, seed=0)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ecgkit.errors import EcgkitError
 from ecgkit.leads import from_independent
-from ecgkit.losses import byol, cmlc, cmsc, view_pair_loss
+from ecgkit.losses import byol, cmlc, cmsc, guided, view_pair_loss
 from ecgkit.models.encoders import build_encoder
 from ecgkit.models.windowed import Embedder
 from ecgkit.training.methods import (
@@ -29,7 +29,7 @@ from ecgkit.training.methods import (
     utah,
     without_ingredients,
 )
-from ecgkit.training.views import Augment, Batch, PretrainSettings
+from ecgkit.training.views import N_TARGETS, Augment, Batch, PretrainSettings
 
 OPTIONS = {"xresnet1d18": {"widths": [8, 8, 8, 8]}, "dual_stream": {"widths": [8, 8, 8, 8]},
            "cpc": {"width": 8, "hidden": 8}}
@@ -43,7 +43,9 @@ def batch(items: str = "recordings") -> Batch:
     x = torch.from_numpy(from_independent(noise).astype(np.float32))
     if items == "recordings":
         labels = torch.eye(4, dtype=torch.uint8).repeat(2, 1)
-        return Batch(x[:, 0], torch.arange(8) // 2, labels)
+        measured = torch.from_numpy(np.random.default_rng(1).normal(size=(8, N_TARGETS)).astype(np.float32))
+        measured[1, 2:9], measured[:, 3] = torch.nan, torch.nan
+        return Batch(x[:, 0], torch.arange(8) // 2, labels, measured=measured)
     return Batch(x, torch.arange(8), alone=torch.arange(8) == 3)
 
 
@@ -61,8 +63,9 @@ def loss_of(method: Method, model: nn.Module) -> Tensor:
 
 
 def test_every_method_says_what_it_is() -> None:
-    assert set(METHODS) == {"simclr", "cmsc", "cmlc", "cmsmlc", "pclr", "3kg", "supcon", "moco_v3", "byol", "barlow",
-                            "vicreg", "cpc", "utah", "simulator", "simulator_contrast"}
+    assert set(METHODS) == {"simclr", "cmsc", "cmlc", "cmsmlc", "pclr", "3kg", "supcon", "poly_window", "guided",
+                            "physiology", "physiology_guided", "moco_v3", "byol", "barlow", "vicreg", "cpc", "utah",
+                            "simulator", "simulator_contrast"}
     assert len({method.about for method in METHODS.values()}) == len(METHODS)
 
 
@@ -104,11 +107,15 @@ def test_utah_contrasts_groups_within_segments_and_segments_within_groups() -> N
     source = torch.Generator()
     pairs = [z[:, 0], z[:, 1], z[:, :, 0], z[:, :, 1]]
     each = [view_pair_loss(pair, items.patients).item() for pair in pairs]
-    assert utah().loss(z, items, 0.1, source).item() == pytest.approx(np.mean(each), rel=1e-5)
-    assert utah(["inter-segment"]).loss(z, items, 0.1, source).item() == pytest.approx(np.mean(each[:2]), rel=1e-5)
-    assert utah(["inter-lead"]).loss(z[:, :, 0], items, 0.1, source).item() == pytest.approx(
+    loss = utah(("guided",)).loss(z, items, 0.1, source).item()
+    assert loss == pytest.approx(np.mean(each), rel=1e-5)
+    guidance = guided(z.flatten(1, 2), items.measured, 0.1).item()
+    assert utah().loss(z, items, 0.1, source).item() == pytest.approx(loss + guidance, rel=1e-5)
+    assert utah(["inter-segment", "guided"]).loss(z, items, 0.1, source).item() == pytest.approx(
+        np.mean(each[:2]), rel=1e-5)
+    assert utah(["inter-lead", "guided"]).loss(z[:, :, 0], items, 0.1, source).item() == pytest.approx(
         cmsc(z[:, :, 0], items.patients).item(), rel=1e-5)
-    assert utah(["inter-segment", "patients"]).loss(z[:, :1], items, 0.1, source).item() == pytest.approx(
+    assert utah(["inter-segment", "patients", "guided"]).loss(z[:, :1], items, 0.1, source).item() == pytest.approx(
         cmlc(z[:, 0]).item(), rel=1e-5)
 
 
