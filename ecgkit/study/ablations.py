@@ -1,4 +1,4 @@
-"""What `utah` is made of: a view by each augmentation, the recipe without each ingredient, and what embeddings hold."""
+"""What recipes are made of: a view by each augmentation, each ingredient left out, and what embeddings hold."""
 
 from __future__ import annotations
 
@@ -47,11 +47,14 @@ def views_of(ecg: Tensor, fs: float, leads: Sequence[str], *, seconds: float) ->
     return views
 
 
-def arms(runs: pd.DataFrame, full: str) -> tuple[str, list[str], list[str]]:
-    """Which variants to compare: the whole recipe, its ablations, and what stands in for these where there is none."""
+def arms(runs: pd.DataFrame, full: str, group: str = "ablation") -> tuple[str, list[str], list[str]]:
+    """Which variants to compare: the whole recipe, its ablations, and what stands in for these where there is none.
+
+    Ablations are those of a `group`.
+    """
     probed = list(runs["variant"].unique())
     base = full if full in probed else probed[0]
-    ablations = set(runs.loc[runs["group"] == "ablation", "variant"])
+    ablations = set(runs.loc[runs["group"] == group, "variant"])
     found = [variant for variant in probed if variant in ablations and variant != base]
     return base, found, found or [variant for variant in probed if variant != base] or [base]
 

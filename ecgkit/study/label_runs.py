@@ -22,6 +22,7 @@ from ecgkit.datasets.base import ECGDataset
 from ecgkit.datasets.splits import FRACTIONS
 from ecgkit.errors import EcgkitError
 from ecgkit.evaluation import auroc, macro
+from ecgkit.models.weights import load_classifier, load_encoder
 from ecgkit.models.windowed import Classifier, Embedder
 from ecgkit.progress import track
 from ecgkit.training.checkpoint import run_file, whole
@@ -69,7 +70,7 @@ class StudySettings:
     finetune: FinetuneSettings = field(default_factory=FinetuneSettings)
     head: HeadSettings = field(default_factory=HeadSettings)
     scratch: SupervisedSettings = field(default_factory=SupervisedSettings)
-    n_trees: int = 200
+    n_trees: int = 100
     least_steps: int = 300
 
     def scratch_for(self, n_ecgs: int) -> SupervisedSettings:
@@ -318,8 +319,8 @@ def encoder_of(method: str, unlabelled: ECGDataset | None, cohort: ECGDataset, s
                simulated: Classifier | None = None) -> tuple[Embedder, pd.DataFrame, Classifier | None]:
     """Pretrain by a method, or draw a random encoder: that, its history, and its head of what is believed, if any.
 
-    What learnt from the simulator believes what it was taught there; what learnt from physiology, with the network that
-    was `simulated` at hand, believes its `textbook`.
+    What learnt from the simulator believes what it was taught there; what started from such a network, which was
+    `simulated`, believes its `textbook`.
     """
     if method == "random":
         return untrained(cohort.train, settings=settings, seed=seed), pd.DataFrame(), None
@@ -328,10 +329,18 @@ def encoder_of(method: str, unlabelled: ECGDataset | None, cohort: ECGDataset, s
     taught = None
     if method == "simulator":
         taught, _ = pretrain_on_simulator(simulated_settings(settings), seed=seed, checkpoints=checkpoints)
-    elif simulated is not None and unlabelled is not None and method.startswith("physiology"):
+    elif simulated is not None and unlabelled is not None:
         measured = MeasuredFeatures(settings.fs, checkpoints / "measured", rules=True)
         taught = textbook(embedder, simulated, unlabelled, measured)
     return embedder, history, taught
+
+
+def started_from(folder: str | Path) -> tuple[Embedder | None, Classifier | None]:
+    """The encoder of a variant, and the network that it was taught as, if it was; nothing without a folder."""
+    taught = Path(folder) / "taught.safetensors"
+    if not folder:
+        return None, None
+    return load_encoder(Path(folder) / "encoder.safetensors"), load_classifier(taught) if taught.is_file() else None
 
 
 def about(method: str) -> str:

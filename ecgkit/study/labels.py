@@ -20,13 +20,16 @@ from ecgkit.errors import EcgkitError
 from ecgkit.evaluation import Bootstrap, auroc, macro, printed, score_table
 from ecgkit.progress import track
 from ecgkit.study.efficiency import Curve, efficiency_table, label_curve, labels_saved, printed_efficiency
+from ecgkit.study.label_runs import FEW as FEW_LABELS
 from ecgkit.study.label_runs import MEASURED, read_predictions
 from ecgkit.study.supervised import age_sex_control
 
 #: The variant whose supervised training from random weights others are compared with, and that arm's name.
 CONTROL, REFERENCE = "random", "supervised from scratch"
 #: Which protocol a variant got, in the order of tables.
-GROUPS = ("control", "full", "screened", "ablation")
+GROUPS = ("control", "full", "screened", "ablation", "knowledge")
+#: Those of `GROUPS` that take a recipe apart.
+TAKEN_APART = ("ablation", "knowledge")
 #: Probabilities of joint predictions are kept this far from 0 and 1 first.
 LEAST = 1e-3
 #: Arms are chosen on fold 9 by their mean over the fractions from here to there.
@@ -149,11 +152,46 @@ def together(runs: pd.DataFrame, pairs: Iterable[tuple[str, str]], data: ECGData
             file = Path(folder) / f"{len(rows)}.npz"
             np.savez(file, validation=joint["validation"], test=joint["test"])
             rows.append({**{name: row[name] for name in runs.columns}, "arm": f"{first} + {second}",
-                         "title": f"{row['title']} + {row['title_second']}", "mode": "together", "group": "together",
+                         "title": " + ".join(dict.fromkeys([row["title"], row["title_second"]])),
+                         "mode": f"{row['mode']} + {row['mode_second']}", "group": "together",
                          "auroc_validation": float(macro(auroc(data.validation.labels, joint["validation"]))),
                          "auroc_test": float(macro(auroc(data.test.labels, joint["test"]))),
                          "predictions": str(file)})
     return pd.DataFrame(rows, columns=runs.columns)
+
+
+def pairs_of(runs: pd.DataFrame) -> list[tuple[str, str]]:
+    """The few-label classifier and the fine-tuned network of each variant of the group "full" that has both."""
+    found = []
+    for _, rows in runs[runs["group"] == "full"].groupby("variant"):
+        arm = dict(zip(rows["mode"], rows["arm"], strict=True))
+        if {FEW_LABELS, "fine-tuned"} <= set(arm):
+            found.append((arm[FEW_LABELS], arm["fine-tuned"]))
+    return found
+
+
+def beside_published(curves: Mapping[str, Curve], shown: Iterable[str], data: ECGDataset) -> pd.DataFrame:
+    """Print our arms beside published ones, by how many ECGs were labelled; other data and other labels, as it says."""
+    rows = [{"source": "this book", "method": arm, "data": f"{data.name} ({len(data):,} ECGs)",
+             "labels studied": f"{len(data.label_names)} labels", "labelled ECGs": f"{n:,.0f}",
+             "macro AUROC": f"{mean:.3f}"}
+            for arm in shown for n, mean in zip(curves[arm].n_labels, curves[arm].mean, strict=True)]
+    published = pd.read_csv(Path(__file__).with_name("published_labels.csv"), dtype=str)
+    return pd.concat([pd.DataFrame(rows, columns=published.columns), published]).set_index("source")
+
+
+def over_pretrainings(runs: pd.DataFrame, variant: str) -> pd.DataFrame:
+    """Print test scores of one recipe pretrained from several seeds: folders ``variant``, ``variant-1``, and so on.
+
+    By mode and number of labelled ECGs: each pretraining's mean over draws of labels, their mean and its spread.
+    """
+    same = runs[runs["variant"].str.fullmatch(rf"{variant}(-\d+)?")]
+    mean = same.pivot_table(index=["mode", "fraction"], columns="variant", values="auroc_test", aggfunc="mean").dropna()
+    labelled = same.groupby(["mode", "fraction"])["n_labels"].mean()
+    table = mean.map("{:.3f}".format)
+    table.insert(0, "labelled ECGs", [f"{labelled[key]:,.0f}" for key in mean.index])
+    table["mean"], table["SD"] = mean.mean(axis=1).map("{:.3f}".format), mean.std(axis=1).map("{:.3f}".format)
+    return or_note(table.droplevel("fraction").replace("nan", "one only"))
 
 
 def reference_of(curves: Mapping[str, Curve]) -> str:
@@ -215,10 +253,13 @@ def or_note(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def without_labels(methods: pd.DataFrame, data: ECGDataset, *, zero: bool, n_boot: int) -> pd.DataFrame:
-    """Print AUROC of age and sex alone, and with `zero` of names that variants were taught on simulated ECGs."""
+    """Print AUROC of age and sex alone; with `zero` before it of what variants believe without a label, by fold 9."""
     files = {f"{title}, no real label": Path(path) / "zero.npz"
              for title, path in zip(methods["title"], methods["path"], strict=True)} if zero else {}
-    predicted = {name: read_predictions(file)["test"] for name, file in files.items() if file.is_file()}
+    found = {name: read_predictions(file) for name, file in files.items() if file.is_file()}
+    truth = data.validation.labels
+    ranked = sorted(found, key=lambda name: -float(macro(auroc(truth, found[name]["validation"]))))
+    predicted = {name: found[name]["test"] for name in ranked}
     if {"age", "sex"} <= set(data.records):
         predicted[NO_SIGNAL] = age_sex_control(data.train, data.test)
     test, patients = data.test, data.test.records["patient_id"]
@@ -243,11 +284,14 @@ def words(table: pd.DataFrame, curves: Mapping[str, Curve], both: Mapping[str, C
     `winner`, of the group "full", and `joint` are the best on fold 9; a loss of `margin` in macro AUROC counts as none.
     """
     scratch = reference == REFERENCE  # without it there is nothing to test
+    probe = best(table[(table["group"] == "full") & (table["mode"] == "linear probe")])
     scores = printed_efficiency(efficiency_table(curves, reference))["macro AUROC"].to_dict()
-    shown = {"at": winner, "joint": joint, "scratch": REFERENCE} | {
+    shown = {"at": winner, "joint": joint, "scratch": REFERENCE, "probe": probe} | {
         mode.split()[-1]: next(iter(table.index[table["mode"] == mode]), None) for mode in MEASURED}
     said = {"reference": reference, "margin": f"{100 * margin:g}"}
-    for percent in (1, 10, 100):
+    for percent in (1, 5, 10, 100):
+        said[f"n_{percent}"] = told(next((f"{n:,.0f}" for curve in curves.values() for f, n in zip(
+            curve.fractions, curve.n_labels, strict=True) if np.isclose(f, percent / 100)), None))
         said |= {f"{key}_{percent}": told(scores.get((arm, percent / 100))) for key, arm in shown.items()}
         gap = difference(curves[winner], curves[reference], [(percent / 100,) * 2]) if winner else None
         said[f"gain_{percent}"] = told(gap)
@@ -261,11 +305,10 @@ def words(table: pd.DataFrame, curves: Mapping[str, Curve], both: Mapping[str, C
         said[f"{key}_fold_9"] = f"{table['fold_9'][arm]:.3f}" if arm else "not measured"
         said[key] = nothing if not arm else arm if key == "joint" else table["title"][arm]
     answer = difference(both[winner], both[reference], [(0.1, 1)]) if winner and scratch else None
-    full = table[table["group"] == "full"]
     return said | {
         "winner_mode": table["mode"][winner] if winner else "no mode",
         "saved": saved(winner, curves), "saved_seeds": saved(winner, both), "joint_saved": saved(joint, curves),
-        "best_probe": told(best(full[full["mode"] == "linear probe"])), "answer_difference": told(answer),
+        "best_probe": told(probe), "answer_difference": told(answer),
         "answer": answer.no_loss(margin) if answer else "not measured"}
 
 

@@ -9,18 +9,20 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit
 
 from ecgkit.datasets.base import ECGDataset
 from ecgkit.errors import EcgkitError
 from ecgkit.evaluation import Bootstrap, auroc, bootstrap
 from ecgkit.progress import track
 from ecgkit.study.efficiency import Curve, label_curve
-from ecgkit.study.label_runs import read_predictions
+from ecgkit.study.label_runs import read_predictions, started_from
 from ecgkit.study.labels import read_methods, read_runs
+from ecgkit.training.few_labels import FewLabelClassifier, Seen
 from ecgkit.training.probe import Features, Standard, linear_probe
 
-#: The control that was pretrained on nothing, by its name in tables.
-SCRATCH = "from scratch"
+#: The control that was pretrained on nothing, and the few-label classifier, by their names in tables.
+SCRATCH, FEW = "from scratch", "few-label classifier"
 #: Positive ECGs that a rare label needs at least: to train on, in the validation fold, in the test fold.
 LEAST = (10, 2, 2)
 
@@ -81,6 +83,40 @@ def probe_few_positives(train: ECGDataset, features: Features, asked: Features, 
     return out
 
 
+def few_label_learner(folder: Path, variants: Sequence[str], data: ECGDataset,
+                      measurements: Path) -> tuple[Callable[[int], FewLabelClassifier], dict[str, Seen]]:
+    """What makes a few-label classifier of a seed, on the last variant's encoder, and what it sees of each split.
+
+    Measurements are kept in a folder.
+    """
+    encoder, taught = started_from(folder / variants[-1])
+
+    def learner(seed: int) -> FewLabelClassifier:
+        return FewLabelClassifier(data.fs, seed, taught or encoder, folder=measurements)
+
+    return learner, {part: learner(0).see(getattr(data, part).signals) for part in ("train", "validation", "test")}
+
+
+def probabilities(model: FewLabelClassifier, seen: Seen) -> NDArray[np.float64]:
+    """Probabilities `(n, n_labels)` of what a few-label classifier sees."""
+    return np.asarray(expit(model.logits(seen)))
+
+
+def classify_few_positives(train: ECGDataset, joined: tuple[Callable[[int], FewLabelClassifier], dict[str, Seen]], *,
+                           wanted: Sequence[int], seeds: int = 3) -> Mapping[int, list[NDArray[np.float64]]]:
+    """The same of a few-label classifier, for the test ECGs: see `probe_few_positives`."""
+    (learner, seen), patients = joined, train.records["patient_id"].to_numpy()
+    n = len(seen["test"].embedded)
+    out = {number: [np.empty((n, len(train.label_names))) for _ in range(seeds)] for number in wanted}
+    plan = list(product(wanted, range(seeds), range(len(train.label_names))))
+    for number, seed, k in track(plan, "learning from few positives", unit="label"):
+        kept = with_few_positives(train.labels[:, k], patients, number, seed)
+        model = learner(seed).fit_seen(seen["train"].rows(kept), train.labels[kept, k, None], groups=patients[kept],
+                                       label_names=(train.label_names[k],))
+        out[number][seed][:, k] = probabilities(model, seen["test"])[:, 0]
+    return out
+
+
 def compared_variants(folder: Path, wanted: Sequence[str]) -> tuple[pd.DataFrame, dict[str, str], list[str]]:
     """Variants of pretraining in a folder, titles of those wanted (of all if none is there), and those missing."""
     methods = read_methods(folder).sort_index()
@@ -90,14 +126,19 @@ def compared_variants(folder: Path, wanted: Sequence[str]) -> tuple[pd.DataFrame
 
 
 def few_positives(train: ECGDataset, test: ECGDataset, embedded: Mapping[str, Sequence[Features]], *, seeds: int,
-                  n_boot: int) -> tuple[dict[str, Curve], dict[int, str]]:
-    """Each encoder's curve over five, ten and all positive ECGs of each label, and what these numbers are called."""
+                  n_boot: int, joined: tuple[Callable[[int], FewLabelClassifier], dict[str, Seen]]) -> tuple[
+                      dict[str, Curve], dict[int, str]]:
+    """Each encoder's curve over five, ten and all positive ECGs of each label, and what these numbers are called.
+
+    `joined` is of `few_label_learner`, which has a curve of its own.
+    """
     counts = train.labels.sum(axis=0)
     most = int(counts.max())
     numbers = [number for number in (5, 10) if number < most] + [most]
     spent = {number: float(np.minimum(number, counts).mean()) for number in numbers}
     probes = {name: probe_few_positives(train, seen, asked, wanted=numbers, seeds=seeds)
               for name, (seen, _, asked) in embedded.items()}
+    probes[FEW] = classify_few_positives(train, joined, wanted=numbers, seeds=seeds)
     curves = {name: label_curve(test.labels, runs, spent, test.records["patient_id"], n_boot=n_boot)
               for name, runs in probes.items()}
     return curves, {number: f"{'all' if number == most else number} positive ECGs" for number in numbers}

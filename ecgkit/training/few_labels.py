@@ -69,7 +69,7 @@ class FewLabelClassifier(BaseEstimator):  # type: ignore[misc]
     """
 
     def __init__(self, fs: float = 100.0, seed: int = 0, encoder: Embedder | Classifier | None = None,
-                 n_trees: int = 200, folder: str | Path | None = None) -> None:
+                 n_trees: int = 100, folder: str | Path | None = None) -> None:
         self.fs, self.seed, self.encoder, self.n_trees, self.folder = fs, seed, encoder, n_trees, folder
 
     def fit(self, signals: NDArray[np.float32], labels: ArrayLike, *, groups: ArrayLike | None = None,

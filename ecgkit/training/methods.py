@@ -15,7 +15,9 @@ from torch import Tensor, nn
 from ecgkit import losses
 from ecgkit.errors import EcgkitError
 from ecgkit.models.windowed import Embedder
-from ecgkit.training import physiology, views
+from ecgkit.physiology import COLUMNS
+from ecgkit.training import views
+from ecgkit.training.physiology import Physiologist, measured_loss
 from ecgkit.training.views import NO_AUGMENT, Augment, Batch, PretrainSettings
 
 # Learners are an embedder and the heads that a method puts on it and later throws away; each is made of an embedder,
@@ -223,20 +225,40 @@ def _group_segment_loss(z: Tensor, batch: Batch, temperature: float, generator: 
     return torch.stack([losses.lead_segment_loss(part, patients, temperature) for part in parts]).mean() + guidance
 
 
-def _taught(out: tuple[Tensor, Tensor], batch: Batch, temperature: float, generator: torch.Generator, *,
-            contrast: float = 0.0) -> Tensor:
-    """Loss of a `Physiologist`: of the measurements, and so much of guided contrast."""
-    named, z = out
-    value = physiology.measured_loss(named, cast(Tensor, batch.measured))
-    return value + contrast * losses.guided(z, cast(Tensor, batch.measured), temperature) if contrast else value
-
-
-def _physiologist(embedder: Embedder, settings: PretrainSettings, n_steps: int) -> nn.Module:
-    return physiology.Physiologist(embedder, embedder.n_features, views.N_TARGETS, settings.projection)
-
-
+#: Ingredients of `physiology` that an ablation may leave out: what is known of an ECG, and what is done with it.
+TEACHERS = ("measurements", "rules", "naming", "contrast")
+#: Weight of the contrast beside the naming.
+GUIDANCE = 0.3
 #: Weak, so that what an ECG measures stays to be seen: a little noise, and a lead lost now and then.
-_SLIGHT = Augment(angle=0, scale=1, noise=0.02, mask=0.2)
+SLIGHT = Augment(angle=0, scale=1, noise=0.02, mask=0.2)
+
+
+def physiology(without: Collection[str] = ()) -> Method:
+    """Our recipe in which the house teaches: an encoder names what `measure` and `judge` say of the same ECG.
+
+    Two crops of an ECG each name its measurements and rule margins ("naming", smooth L1 distance to the mean of both),
+    and are contrasted with soft targets: ECGs are alike as far as their measurements are ("contrast",
+    `ecgkit.losses.guided`). No diagnosis is used. Without "measurements" only the rules teach, and the other way round.
+    """
+    unknown = [name for name in without if name not in TEACHERS]
+    if unknown:
+        raise EcgkitError(f"physiology has no ingredient {unknown[0]!r} to leave out; it has {', '.join(TEACHERS)}")
+    if {"measurements", "rules"} <= set(without) or {"naming", "contrast"} <= set(without):
+        raise EcgkitError("physiology needs measurements or rules, and naming or contrast; leave out one of two")
+    first, last = (len(COLUMNS) if "measurements" in without else 0), (len(COLUMNS) if "rules" in without else None)
+
+    def loss(out: tuple[Tensor, Tensor], batch: Batch, temperature: float, generator: torch.Generator) -> Tensor:
+        known, (named, z) = cast(Tensor, batch.measured)[:, first:last], out
+        naming = 0.0 if "naming" in without else measured_loss(named[:, first:last], known)
+        contrast = 0.0 if "contrast" in without else GUIDANCE * losses.guided(z, known, temperature)
+        return cast(Tensor, naming + contrast)
+
+    return Method("crops name the measurements and rule margins of their ECG, and are alike as far as these are",
+                  views.two_crops, loss, learner=lambda embedder, settings, n_steps: Physiologist(
+                      embedder, embedder.n_features, views.N_TARGETS, settings.projection),
+                  augment=SLIGHT, needs_measurements=True)
+
+
 #: Where views are leads, each step draws some, the same for the whole batch, and averages over all pairs of the views
 #: that they give; the encoder sees the recording with all other leads set to zero (see `leads_per_step`).
 METHODS: dict[str, Method | SimulatorTask] = {
@@ -269,12 +291,7 @@ METHODS: dict[str, Method | SimulatorTask] = {
         "crops are alike as far as the measurements of their ECGs are (soft targets; Beat-SSL 2026, CLEF 2025)",
         views.two_crops, lambda z, batch, t, g: losses.guided(z, cast(Tensor, batch.measured), t),
         augment=Augment(), needs_measurements=True),
-    "physiology": Method(
-        "a crop tells the measurements and rule margins of its ECG", views.single_crop, _taught,
-        learner=_physiologist, augment=_SLIGHT, needs_measurements=True),
-    "physiology_guided": Method(
-        "two crops tell the measurements of their ECG, and are alike as far as these are", views.two_crops,
-        partial(_taught, contrast=0.3), learner=_physiologist, augment=_SLIGHT, needs_measurements=True),
+    "physiology": physiology(),
     "moco_v3": Method(
         "each crop finds the other's slow embedding (MoCo v3, Chen, Xie & He 2021)", views.two_crops,
         lambda out, batch, t, g: losses.moco_v3(out[0][:, 0], out[0][:, 1], out[1][:, 0], out[1][:, 1], t),

@@ -21,7 +21,7 @@ from ecgkit.simulator import Cohort
 from ecgkit.training.checkpoint import Run, seeded
 from ecgkit.training.loop import fit
 from ecgkit.training.measured import MeasuredFeatures
-from ecgkit.training.methods import METHODS, Method, SimulatorTask, utah, without_ingredients
+from ecgkit.training.methods import METHODS, Method, SimulatorTask, physiology, utah, without_ingredients
 from ecgkit.training.simulated import SimulatedSettings, pretrain_on_simulator
 from ecgkit.training.supervised import encoder_from
 from ecgkit.training.views import PatientPairs, PretrainSettings, Recordings, SimulatedPairs, patient_codes
@@ -165,9 +165,11 @@ def _choose(name: str, settings: PretrainSettings, start: nn.Module | None) -> M
     """The method of a run, as the settings change it."""
     if name not in METHODS:
         raise EcgkitError(f"no method {name!r}; choose from {', '.join(METHODS)}")
-    if settings.without and name != "utah":
-        raise EcgkitError(f"{name} has no ingredients to leave out ({', '.join(settings.without)}); only utah has")
-    chosen = utah(settings.without) if name == "utah" else METHODS[name]
+    recipes = {"utah": utah, "physiology": physiology}
+    if settings.without and name not in recipes:
+        raise EcgkitError(f"{name} has no ingredients to leave out ({', '.join(settings.without)}); only "
+                          f"{' and '.join(recipes)} have")
+    chosen = recipes[name](settings.without) if name in recipes else METHODS[name]
     if isinstance(chosen, SimulatorTask):
         if start is not None:
             raise EcgkitError(f"{name} starts from random weights; leave out start, or take simulator_contrast")

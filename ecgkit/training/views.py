@@ -97,7 +97,7 @@ class PretrainSettings:
         Leads drawn for each batch by methods whose views are leads: the recording with all other leads set to zero, so
         that one encoder serves all methods.
     without : tuple of str
-        Ingredients that `utah` leaves out (`ecgkit.training.methods.INGREDIENTS`).
+        Ingredients that `utah` or `physiology` leaves out (`ecgkit.training.methods.INGREDIENTS`, `TEACHERS`).
     momentum, horizon : float, int
         Share of itself that the target of MoCo v3 and BYOL keeps at first; future steps that CPC predicts.
     fs, simulated_per_epoch : float, int
@@ -229,11 +229,6 @@ def two_crops(batch: Batch, how: PretrainSettings, generator: torch.Generator) -
     """Two windows, each at its own random place, `(n, 2, 12, crop_len)`."""
     crops = [random_crop(batch.x, how.crop_len, generator) for _ in range(2)]
     return _augmented(torch.stack(crops, dim=1), how, generator)
-
-
-def single_crop(batch: Batch, how: PretrainSettings, generator: torch.Generator) -> Tensor:
-    """A window as the only view, `(n, 1, 12, crop_len)`."""
-    return one_crop(batch, how, generator)[:, None]
 
 
 def several_crops(batch: Batch, how: PretrainSettings, generator: torch.Generator) -> Tensor:

@@ -9,7 +9,7 @@ from sklearn.ensemble import RandomForestClassifier
 
 from ecgkit.errors import EcgkitError
 from ecgkit.evaluation import auroc
-from ecgkit.training.forest import N_BINS, Bins, random_forest
+from ecgkit.training.forest import N_BINS, TRIED, Bins, random_forest
 
 
 def patients(n: int, seed: int) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
@@ -59,7 +59,7 @@ def test_it_is_one_forest_of_scikit_learn_for_each_label_and_its_seed() -> None:
     mine = [random_forest(x, y[:, :2], seed=seed, n_trees=20)[0].predict(asked) for seed in (7, 7, 8)]
     bins = Bins.of(x)
     for k in range(2):
-        theirs = RandomForestClassifier(20, random_state=7).fit(bins(x), y[:, k])
+        theirs = RandomForestClassifier(20, max_features=TRIED, random_state=7).fit(bins(x), y[:, k])
         np.testing.assert_allclose(mine[0][:, k], theirs.predict_proba(bins(asked))[:, 1], atol=1 / 255)
     np.testing.assert_array_equal(mine[0], mine[1])
     assert not np.array_equal(mine[0], mine[2])
@@ -69,7 +69,7 @@ def test_out_of_bag_is_scikit_learns_and_less_sure_than_what_was_learnt_from() -
     x, y = patients(200, 0)
     forest, out_of_bag = random_forest(x, y, seed=3, n_trees=40)
     bins = Bins.of(x)
-    theirs = RandomForestClassifier(40, random_state=3, oob_score=True).fit(bins(x), y[:, 0])
+    theirs = RandomForestClassifier(40, max_features=TRIED, random_state=3, oob_score=True).fit(bins(x), y[:, 0])
     np.testing.assert_allclose(out_of_bag[:, 0], theirs.oob_decision_function_[:, 1])
     assert auroc(y[:, :1], out_of_bag[:, :1])[0] < auroc(y[:, :1], forest.predict(x)[:, :1])[0]
     np.testing.assert_array_equal(out_of_bag[:, 2:], [[1, 0]] * 200)

@@ -16,9 +16,11 @@ from ecgkit.leads import from_independent
 from ecgkit.losses import byol, cmlc, cmsc, guided, view_pair_loss
 from ecgkit.models.encoders import build_encoder
 from ecgkit.models.windowed import Embedder
+from ecgkit.physiology import COLUMNS
 from ecgkit.training.methods import (
     INGREDIENTS,
     METHODS,
+    TEACHERS,
     Method,
     Momentum,
     Predictive,
@@ -26,9 +28,11 @@ from ecgkit.training.methods import (
     Streams,
     Target,
     momentum_at,
+    physiology,
     utah,
     without_ingredients,
 )
+from ecgkit.training.physiology import measured_loss
 from ecgkit.training.views import N_TARGETS, Augment, Batch, PretrainSettings
 
 OPTIONS = {"xresnet1d18": {"widths": [8, 8, 8, 8]}, "dual_stream": {"widths": [8, 8, 8, 8]},
@@ -64,8 +68,8 @@ def loss_of(method: Method, model: nn.Module) -> Tensor:
 
 def test_every_method_says_what_it_is() -> None:
     assert set(METHODS) == {"simclr", "cmsc", "cmlc", "cmsmlc", "pclr", "3kg", "supcon", "poly_window", "guided",
-                            "physiology", "physiology_guided", "moco_v3", "byol", "barlow", "vicreg", "cpc", "utah",
-                            "simulator", "simulator_contrast"}
+                            "physiology", "moco_v3", "byol", "barlow", "vicreg", "cpc", "utah", "simulator",
+                            "simulator_contrast"}
     assert len({method.about for method in METHODS.values()}) == len(METHODS)
 
 
@@ -93,6 +97,23 @@ def test_every_ingredient_of_utah_changes_the_loss() -> None:
               for without in ("", *INGREDIENTS)}
     assert np.isfinite(list(values.values())).all()
     assert len(set(values.values())) == len(INGREDIENTS) + 1, values
+
+
+def test_every_ingredient_of_physiology_changes_the_loss() -> None:
+    values = {without: loss_of(method := physiology((without,) if without else ()), learner(method)).item()
+              for without in ("", *TEACHERS)}
+    assert len(set(values.values())) == len(TEACHERS) + 1, values
+    named, targets = torch.zeros(8, N_TARGETS), batch().measured
+    only = physiology(("contrast", "measurements")).loss((named, torch.rand(8, 2, 3)), batch(), 0.1, torch.Generator())
+    assert only.item() == pytest.approx(measured_loss(named[:, len(COLUMNS):], targets[:, len(COLUMNS):]).item())
+
+
+@pytest.mark.parametrize(("without", "message"), [
+    (["rule"], "physiology has no ingredient 'rule'"), (["measurements", "rules"], "leave out one of two"),
+    (["naming", "contrast"], "leave out one of two")])
+def test_physiology_needs_something_to_teach_and_to_do(without: list[str], message: str) -> None:
+    with pytest.raises(EcgkitError, match=message):
+        physiology(without)
 
 
 @pytest.mark.parametrize("without", [left for n in (2, 3) for left in combinations(INGREDIENTS, n)

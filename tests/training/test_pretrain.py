@@ -168,6 +168,8 @@ def unlabelled() -> ECGDataset:
 MISTAKES = {
     "no method 'simclear'; choose from simclr": (people, "simclear", {}),
     "cmsc has no ingredients to leave out": (people, "cmsc", {"without": ("vcg",)}),
+    "only utah and physiology have": (people, "cmsc", {"without": ("vcg",)}),
+    "physiology has no ingredient 'vcg'": (people, "physiology", {"without": ("vcg",)}),
     "utah has no ingredient 'vgc'": (people, "utah", {"without": ("vgc",)}),
     "cannot have the encoder dual_stream": (people, "utah", {"without": ("dual-stream",), "encoder": "dual_stream"}),
     "the encoder xresnet1d18 has no lead groups; choose dual_stream": (people, "utah", {"encoder": "xresnet1d18"}),
