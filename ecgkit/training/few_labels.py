@@ -119,12 +119,12 @@ class FewLabelClassifier(BaseEstimator):  # type: ignore[misc]
             raise EcgkitError(f"labels of shape {y.shape} for {len(seen.measured)} ECGs and {len(label_names)} label "
                               "names; expected (n, n_labels), n from 1 on, and a name each")
         patients = np.arange(len(y)).astype(str) if groups is None else np.asarray(groups)
-        known = [seen] if more is None else [seen, more]
+        all_seen = [seen] if more is None else [seen, more]
         self.label_names_ = tuple(label_names) or tuple(map(str, range(y.shape[1])))
         self.forest_, out_of_bag = random_forest(
             seen.measured, y, seed=self.seed, n_trees=self.n_trees,
-            bins=Bins.of(np.concatenate([part.measured for part in known])))
-        everything = np.concatenate([part.embedded for part in known])
+            bins=Bins.of(np.concatenate([part.measured for part in all_seen])))
+        everything = np.concatenate([part.embedded for part in all_seen])
         standard = Standard.of(everything)
         taught = self._with_textbook()
         self.belief_ = np.zeros((y.shape[1], everything.shape[1])) if not isinstance(taught, Classifier) else prior_of(
@@ -132,8 +132,9 @@ class FewLabelClassifier(BaseEstimator):  # type: ignore[misc]
         self.probe_, held_out = probe_and_held_out(seen.embedded, y, groups=patients, seed=self.seed,
                                                    standard=standard, prior=self.belief_)
         members = np.stack([_logit(out_of_bag), held_out])
-        spread = members.std(axis=1)
-        self.centre_, self.spread_ = members.mean(axis=1), np.where(spread > 0, spread, 1.0)
+        known = np.ma.masked_invalid(members)  # an ECG of a rare label may be in every bag
+        spread = known.std(axis=1).filled(0)
+        self.centre_, self.spread_ = known.mean(axis=1).filled(0), np.where(spread > 0, spread, 1.0)
         self.share_ = np.where(self.belief_.any(axis=1), BELIEF / (BELIEF + len(y)), 0.0)
         self.line_ = _lines(self._joined(members, seen), y)
         return self
@@ -209,8 +210,11 @@ class FewLabelClassifier(BaseEstimator):  # type: ignore[misc]
         return found.embedder() if isinstance(found, Classifier) else found
 
     def _joined(self, members: NDArray[np.float64], seen: Seen) -> NDArray[np.float64]:
-        """Mean of the members' logits `(2, n, n_labels)` on one scale, and so much of what the textbook says."""
-        mean = ((members - self.centre_[:, None]) / self.spread_[:, None]).mean(axis=0)
+        """Mean of the members' logits `(2, n, n_labels)` on one scale, and so much of what the textbook says.
+
+        A member that does not know an ECG (nan) has no say in it.
+        """
+        mean = np.nanmean((members - self.centre_[:, None]) / self.spread_[:, None], axis=0)
         return (1 - self.share_) * mean + self.share_ * (self.probe_.standard(seen.embedded) @ self.belief_.T)
 
 

@@ -15,6 +15,9 @@ from ecgkit.training.probe import Features, check_shapes
 N_BINS = 128
 #: Share of the features that each split chooses from: more than the usual square root, since many say the same.
 TRIED = 0.2
+#: A label of fewer of the ECGs is rare: its ECGs are drawn as often as all others together, so that each tree sees
+#: them, and leaves hold at least so many ECGs, since those of a single one say yes or no where one should say perhaps.
+RARE, LEAF = 0.05, 3
 #: Leaves' shares are kept in steps of this.
 _STEPS = 255
 _LEAF = -1
@@ -96,8 +99,8 @@ def random_forest(features: Features, labels: NDArray[np.uint8], *, seed: int, n
     -------
     Forest
     ndarray, shape (n, n_labels)
-        Out-of-bag probabilities: each ECG as the trees see it that were grown without it; the label's share where
-        there is no such tree, or only one class.
+        Out-of-bag probabilities: each ECG as the trees see it that were grown without it; nan where there is no such
+        tree, and the label's share where there is only one class.
 
     Raises
     ------
@@ -113,9 +116,10 @@ def random_forest(features: Features, labels: NDArray[np.uint8], *, seed: int, n
         if truth.all() or not truth.any():
             trees.append([_leaf(float(truth[0]))] * n_trees)
             continue
-        grown = RandomForestClassifier(n_trees, max_features=TRIED, random_state=seed).fit(x, truth)
+        rare = {"class_weight": "balanced", "min_samples_leaf": LEAF} if truth.mean() < RARE else {}
+        grown = RandomForestClassifier(n_trees, max_features=TRIED, random_state=seed, **rare).fit(x, truth)
         trees.append([_arrays(tree.tree_) for tree in grown.estimators_])
-        out_of_bag[:, k] = _out_of_bag(grown, x, out_of_bag[:, k])
+        out_of_bag[:, k] = _out_of_bag(grown, x)
     flat = [tree for forest in trees for tree in forest]
     sizes = np.array([len(feature) for feature, _, _ in flat])
     feature, threshold, skip = (np.concatenate(part) for part in zip(*flat, strict=True))
@@ -143,9 +147,8 @@ def _arrays(tree: object) -> _Tree:
             np.where(leaf, 0, right - np.arange(len(left))).astype(np.int32))
 
 
-def _out_of_bag(grown: RandomForestClassifier, x: NDArray[np.uint8],
-                otherwise: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean over the trees that did not draw an ECG; `otherwise` where all did."""
+def _out_of_bag(grown: RandomForestClassifier, x: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Mean over the trees that did not draw an ECG; nan where all did."""
     total, count = np.zeros(len(x)), np.zeros(len(x))
     for tree, drawn in zip(grown.estimators_, grown.estimators_samples_, strict=True):
         rest = np.ones(len(x), dtype=bool)
@@ -153,6 +156,4 @@ def _out_of_bag(grown: RandomForestClassifier, x: NDArray[np.uint8],
         if rest.any():
             total[rest] += tree.predict_proba(x[rest])[:, 1]
             count += rest
-    return np.where(count > 0, total / np.maximum(count, 1), otherwise)
-
-
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)

@@ -15,6 +15,7 @@ from ecgkit.errors import EcgkitError
 from ecgkit.evaluation import auroc, macro
 from ecgkit.study import labels as gather
 from ecgkit.study.efficiency import Curve
+from ecgkit.study.label_runs import FEW
 from ecgkit.study.labels import REFERENCE, Difference
 
 FRACTIONS = (0.1, 1.0)
@@ -103,6 +104,39 @@ def test_two_arms_together_are_the_mean_of_their_logits(three: Path, data: ECGDa
     np.testing.assert_allclose(found[near], expected[near], rtol=1e-5)
     assert row["auroc_test"] == pytest.approx(macro(auroc(data.test.labels, found)))
     assert joint["auroc_test"].mean() > same.loc["a, linear probe", "auroc_test"]
+
+
+def test_the_few_label_classifier_is_paired_with_the_fine_tuned_network(tmp_path: Path, data: ECGDataset) -> None:
+    write(tmp_path / "a", data, modes=("linear probe", "fine-tuned", FEW))
+    write(tmp_path / "b", data, modes=("fine-tuned", FEW), group="screened")
+    write(tmp_path / "c", data, modes=(FEW,))
+    runs = read(tmp_path)
+    assert gather.pairs_of(runs) == [(f"a, {FEW}", "a, fine-tuned")]
+    joint = gather.together(runs, gather.pairs_of(runs), data, tmp_path / "joint")
+    assert (joint["title"].iloc[0], joint["mode"].iloc[0]) == ("a", f"{FEW} + fine-tuned")
+
+
+def test_one_recipe_from_several_seeds_has_a_mean_and_a_spread(tmp_path: Path, data: ECGDataset) -> None:
+    for name, skill in (("a", 1), ("a-1", 2), ("a-2", 3), ("a-long", 9)):
+        write(tmp_path / name, data, modes=("linear probe",), skill=skill)
+    runs = read(tmp_path)
+    table = gather.over_pretrainings(runs, "a")
+    assert list(table.columns) == ["labelled ECGs", "a", "a-1", "a-2", "mean", "SD"]
+    assert len(table) == len(FRACTIONS)
+    of = runs[runs["fraction"] == FRACTIONS[0]].groupby("variant")["auroc_test"].mean()[["a", "a-1", "a-2"]]
+    assert table["mean"].iloc[0] == f"{of.mean():.3f}"
+    assert table["SD"].iloc[0] == f"{of.std():.3f}"
+    assert gather.over_pretrainings(runs, "none").iloc[0, 0] == "not measured"
+
+
+def test_the_ruler_names_ours_and_the_published(three: Path, data: ECGDataset) -> None:
+    curves = gather.read_curves(read(three), data, n_boot=5)
+    table = gather.beside_published(curves, ["a, linear probe"], data)
+    assert (table.index == "this book").sum() == len(FRACTIONS)
+    assert table.loc["this book", "labelled ECGs"].tolist() == ["10", "100"]
+    published = table.drop("this book")
+    assert len(published) >= 5
+    assert published["macro AUROC"].astype(float).between(0.5, 1).all()
 
 
 def test_curves_are_those_of_the_test_predictions_on_the_same_resamples(three: Path, data: ECGDataset) -> None:

@@ -14,13 +14,18 @@ from hypothesis import strategies as st
 from ecgkit.datasets.base import ECGDataset, from_arrays
 from ecgkit.errors import EcgkitError
 from ecgkit.evaluation import auroc, macro
+from ecgkit.models.encoders import build_encoder
+from ecgkit.models.windowed import Embedder
 from ecgkit.study.rare import (
+    FEW,
     SCRATCH,
+    classify_few_positives,
     compared_variants,
     few_positives,
     group_means,
     mean_of_seeds,
     positives,
+    probabilities,
     probe_few_positives,
     rarest,
     readers_of,
@@ -29,6 +34,7 @@ from ecgkit.study.rare import (
     words,
     words_on_groups,
 )
+from ecgkit.training.few_labels import FewLabelClassifier, Seen
 from ecgkit.training.probe import Standard, linear_probe
 
 
@@ -131,7 +137,17 @@ def test_few_positives_are_scored_and_told() -> None:
     data = dataset({"a": (12, 4, 4), "b": (20, 4, 4)})
     rng = np.random.default_rng(0)
     embedded = {"net": [rng.normal(size=(len(part), 6)) for part in (data.train, data.validation, data.test)]}
-    curves, numbers = few_positives(data.train, data.test, embedded, seeds=2, n_boot=5)
+    encoder = Embedder(build_encoder("xresnet1d18", widths=[4, 4, 4, 4]), fs=100, crop_len=250)
+    seen = {name: Seen(rng.normal(size=(len(part), 5)), rng.normal(size=(len(part), 8)).astype(np.float32))
+            for name, part in (("train", data.train), ("test", data.test))}
+    joined = (lambda seed: FewLabelClassifier(seed=seed, encoder=encoder, n_trees=3)), seen
+    curves, numbers = few_positives(data.train, data.test, embedded, seeds=2, n_boot=5, joined=joined)
+    assert list(curves) == ["net", FEW]
+    kept = with_few_positives(data.train.labels[:, 1], data.train.records["patient_id"], 5, 1)
+    model = joined[0](1).fit_seen(seen["train"].rows(kept), data.train.labels[kept, 1:],
+                                  groups=data.train.records["patient_id"][kept], label_names=("b",))
+    found_few = classify_few_positives(data.train, joined, wanted=[5], seeds=2)
+    np.testing.assert_allclose(found_few[5][1][:, 1], probabilities(model, seen["test"])[:, 0])
     assert numbers == {5: "5 positive ECGs", 10: "10 positive ECGs", 20: "all positive ECGs"}
     assert curves["net"].n_labels.tolist() == [5, 10, 16]
     table = pd.DataFrame({"auroc": [0.7, 0.6], "difference": [0.1, np.nan], "difference_low": [-0.1, np.nan],

@@ -9,7 +9,7 @@ from sklearn.ensemble import RandomForestClassifier
 
 from ecgkit.errors import EcgkitError
 from ecgkit.evaluation import auroc
-from ecgkit.training.forest import N_BINS, TRIED, Bins, random_forest
+from ecgkit.training.forest import LEAF, N_BINS, TRIED, Bins, random_forest
 
 
 def patients(n: int, seed: int) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
@@ -75,6 +75,20 @@ def test_out_of_bag_is_scikit_learns_and_less_sure_than_what_was_learnt_from() -
     np.testing.assert_array_equal(out_of_bag[:, 2:], [[1, 0]] * 200)
 
 
+def test_ecgs_of_a_rare_label_weigh_as_much_as_the_others() -> None:
+    rng = np.random.default_rng(0)
+    x, truth = rng.normal(size=(500, 4)), np.zeros((500, 2), dtype=np.uint8)
+    truth[:20, 0], truth[:30, 1] = 1, 1  # 4 % and 6 %
+    x[:30, 0] += 1.5
+    forest, out_of_bag = random_forest(x, truth, seed=0, n_trees=30)
+    theirs = RandomForestClassifier(30, max_features=TRIED, random_state=0, class_weight="balanced",
+                                    min_samples_leaf=LEAF).fit(forest.bins(x), truth[:, 0])
+    np.testing.assert_allclose(forest.predict(x)[:, 0], theirs.predict_proba(forest.bins(x))[:, 1], atol=1 / 255)
+    assert np.isnan(out_of_bag[:20, 0]).mean() > 0.5, "most are in every bag"
+    assert np.isfinite(out_of_bag[20:, 0]).all()
+    assert forest.predict(x)[:20, 0].min() > 0.5
+
+
 def test_bins_may_be_of_more_ecgs_than_those_with_labels() -> None:
     (x, y), (more, _) = patients(30, 0), patients(500, 1)
     bins = Bins.of(np.concatenate([x, more]))
@@ -85,7 +99,7 @@ def test_one_labelled_ecg_is_enough_to_run() -> None:
     x, y = patients(1, 0)
     forest, out_of_bag = random_forest(x, y, seed=0, n_trees=7)
     np.testing.assert_array_equal(forest.predict(patients(3, 1)[0]), np.repeat(y, 3, axis=0))
-    np.testing.assert_array_equal(out_of_bag, y)
+    np.testing.assert_array_equal(out_of_bag, y.astype(float))
     assert forest.predict(np.empty((0, 5))).shape == (0, 4)
 
 
