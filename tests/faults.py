@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import resource
@@ -23,8 +24,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import scipy.io
+import torch
 import wfdb
 from numpy.typing import NDArray
+from safetensors.torch import load_file
 from torch import nn
 
 import ecgkit
@@ -32,7 +35,8 @@ from ecgkit.datasets.reader import read_record
 from ecgkit.errors import EcgkitError
 from ecgkit.explain.counterfactual.gan import CounterfactualGAN
 from ecgkit.leads import LEADS
-from ecgkit.models import weights
+from ecgkit.models import build_encoder, weights
+from ecgkit.training import FewLabelClassifier
 from ecgkit.training.checkpoint import weights_digest
 from tests.datasets.helpers import write_record
 from tests.killed import Rows, killed_runs
@@ -213,10 +217,37 @@ def restored(path: Path, classifier: str) -> nn.Module:
     return nn.ModuleList([explainer._generator, explainer._discriminator, *explainer.twins])
 
 
+def few_label(path: Path) -> nn.Module:
+    """Everything that a few-label classifier learnt and is, as it is read from a file."""
+    model = FewLabelClassifier.load(path)
+    with tempfile.TemporaryDirectory(prefix="faults-") as folder:
+        model.save(Path(folder, "again.safetensors"), {})
+        arrays = load_file(Path(folder, "again.safetensors"))
+    told = json.dumps([model.fs, model.seed, model.n_trees, model.label_names]).encode()
+    learnt = [torch.tensor(list(told)), *(value for _, value in sorted(arrays.items()))]
+    return nn.ParameterList([nn.Parameter(value, requires_grad=False) for value in learnt])
+
+
+def write_few_label(path: Path, seed: int) -> Path:
+    """Fit a small few-label classifier on simulated ECGs and write it."""
+    data = ecgkit.load("synthetic", n_patients=20, seed=seed, fs=FS, seconds=3)
+    torch.manual_seed(seed)
+    encoder = ecgkit.Embedder(build_encoder("xresnet1d18", widths=(8, 8, 8, 8)), fs=FS, crop_len=250).eval()
+    model = FewLabelClassifier(FS, seed, encoder, n_trees=5)
+    model.fit(data.signals, data.labels, label_names=data.label_names).save(path, {"data": data.name})
+    return path
+
+
 def damaged_weights(n: int, seed: int) -> Rows:
-    """Damage copies of the shipped weights in four places, `n` times each, and load them."""
+    """Damage copies of weights of each kind in four places, `n` times each, and load them."""
+    with tempfile.TemporaryDirectory(prefix="faults-") as folder:
+        return _damaged_weights(n, seed, write_few_label(Path(folder, "few.safetensors"), seed))
+
+
+def _damaged_weights(n: int, seed: int, few: Path) -> Rows:
     rng = np.random.default_rng(seed)
     loaders: list[tuple[Path, Callable[[Path], Any]]] = [
+        *((path, few_label) for path in (few, *weights.shipped_few_labels().values())),
         *((path, weights.load_classifier) for path in weights.shipped().values()),
         *((path, weights.load_encoder) for path in weights.shipped_encoders().values()),
         *((path, lambda path, name=name: restored(path, name)) for name, path in weights.shipped_explainers().items()),

@@ -39,7 +39,7 @@ class _Kind(Generic[Model]):
 
     name: str
     folder: str
-    build: Callable[[dict[str, Any]], Model]
+    build: Callable[[dict[str, Any]], Model] | None  #: none where it is more than a network
 
     @property
     def format(self) -> str:
@@ -60,6 +60,7 @@ class _Kind(Generic[Model]):
     def load(self, path_or_name: str | Path) -> Model:
         path = _resolve(path_or_name, self)
         config = _metadata(path, self)["config"]
+        assert self.build is not None
         try:
             model = self.build(config)
             model.load_state_dict(load_file(path))
@@ -91,8 +92,9 @@ _ENCODER = _Kind("encoder", "shipped/encoders",
 _TEXTBOOK = _Kind("classifier", "shipped/textbooks", _build_classifier)
 _DELINEATOR = _Kind("delineator", "shipped/delineators", lambda config: Delineator(**config))
 _EXPLAINER = _Kind("explainer", "shipped/explainers", _build_explainer)
+_FEW_LABELS: _Kind[Any] = _Kind("few-labels", "shipped/few_labels", None)
 #: A classifier and its explainer share a name: the kind that stands first has it.
-_KINDS: tuple[_Kind[Any], ...] = (_CLASSIFIER, _ENCODER, _DELINEATOR, _EXPLAINER)
+_KINDS: tuple[_Kind[Any], ...] = (_CLASSIFIER, _FEW_LABELS, _ENCODER, _DELINEATOR, _EXPLAINER)
 
 
 def save_classifier(model: Classifier, path: str | Path, card: dict[str, Any]) -> None:
@@ -169,6 +171,19 @@ def load_textbook(name: str = BEST) -> Classifier:
     return _TEXTBOOK.load(_TEXTBOOK.shipped()[name])
 
 
+def load_backbone(path_or_name: str | Path) -> Embedder | Classifier:
+    """Read an encoder or a classifier, in eval mode; of a shipped encoder that has a textbook, the textbook."""
+    kinds = (_TEXTBOOK, _ENCODER, _CLASSIFIER)
+    path = _resolve(path_or_name, *kinds)
+    return (_ENCODER if _metadata(path, *kinds)["format"] == _ENCODER.format else _CLASSIFIER).load(path)
+
+
+def holds_few_labels(path_or_name: str | Path) -> bool:
+    """Whether it is a few-label classifier, and no network; `EcgkitError` where it is neither."""
+    kinds = (_CLASSIFIER, _FEW_LABELS)
+    return bool(_metadata(_resolve(path_or_name, *kinds), *kinds)["format"] == _FEW_LABELS.format)
+
+
 def model_card(path_or_name: str | Path) -> dict[str, Any]:
     """Model card of a file of weights, or of a shipped model by its name."""
     return dict(_metadata(_resolve(path_or_name, *_KINDS), *_KINDS)["card"])
@@ -177,6 +192,11 @@ def model_card(path_or_name: str | Path) -> dict[str, Any]:
 def shipped() -> dict[str, Path]:
     """Classifiers that come with the package, by name."""
     return _CLASSIFIER.shipped()
+
+
+def shipped_few_labels() -> dict[str, Path]:
+    """Few-label classifiers (`ecgkit.training.FewLabelClassifier`) that come with the package, by name."""
+    return _FEW_LABELS.shipped()
 
 
 def shipped_encoders() -> dict[str, Path]:
@@ -203,18 +223,18 @@ def _resolve(path: str | Path, *kinds: _Kind[Any]) -> Path:
     return Path(path)
 
 
-def _metadata(path: Path, *kinds: _Kind[Any]) -> dict[str, dict[str, Any]]:
-    """Configuration and model card in a file of weights of these kinds."""
+def _metadata(path: Path, *kinds: _Kind[Any]) -> dict[str, Any]:
+    """Format, configuration and model card of a file of weights of these kinds."""
     try:
         with safe_open(path, framework="numpy") as file:
             metadata: dict[str, str] = file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise EcgkitError(f"{path}: not a readable file of weights ({_first_line(error)})") from error
     if metadata.get("format") not in [kind.format for kind in kinds]:
-        wanted = " or ".join(kind.name for kind in kinds)
+        wanted = " or ".join(dict.fromkeys(kind.name for kind in kinds))
         raise EcgkitError(f"{path}: holds no {wanted} of this package; make it with ecgkit.save_{kinds[0].name}")
     try:
-        return {part: json.loads(metadata[part]) for part in ("config", "card")}
+        return {"format": metadata["format"], **{part: json.loads(metadata[part]) for part in ("config", "card")}}
     except (KeyError, ValueError) as error:
         raise EcgkitError(f"{path}: its configuration or model card is damaged ({_first_line(error)})") from error
 

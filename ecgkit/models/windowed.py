@@ -148,3 +148,5 @@ class Classifier(WindowedModel):
         """Probabilities of the labels, `(n, n_labels)`, of `(n, 12, sig_len)` in mV at `self.fs`."""
         logits = self.in_batches(signals, batch_size, n_outputs=len(self.label_names), doing="classifying")
         return torch.sigmoid(logits.double()).numpy()
+
+    predict_proba = predict  # as scikit-learn, and `ecgkit.training.FewLabelClassifier`, have it

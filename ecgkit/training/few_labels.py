@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -11,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 from scipy.optimize import minimize
 from scipy.special import expit, logit
@@ -19,13 +18,15 @@ from sklearn.base import BaseEstimator
 
 from ecgkit.errors import EcgkitError
 from ecgkit.models.encoders import build_encoder
-from ecgkit.models.weights import load_textbook
+from ecgkit.models.weights import holds_few_labels, load_classifier, load_textbook, shipped_few_labels
 from ecgkit.models.windowed import Classifier, Embedder
+from ecgkit.training.checkpoint import whole
 from ecgkit.training.forest import Bins, Forest, random_forest
 from ecgkit.training.measured import MeasuredFeatures
 from ecgkit.training.probe import LinearProbe, Standard, prior_of, probe_and_held_out
 
 FORMAT = "ecgkit-few-labels-1"
+_LEARNT = ("belief", "share", "centre", "spread", "line")
 #: Shares of trees are kept off 0 and 1 by this much, whose logits are not finite.
 _CERTAIN = 1e-3
 #: What the textbook says of a label weighs as much as so many labelled ECGs (chosen on fold 9 of PTB-XL's sample).
@@ -139,6 +140,16 @@ class FewLabelClassifier(BaseEstimator):  # type: ignore[misc]
         self.line_ = _lines(self._joined(members, seen), y)
         return self
 
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """One for each label, once it has learnt."""
+        return self.label_names_
+
+    @property
+    def crop_len(self) -> int:
+        """Samples of the shortest ECG that it takes."""
+        return self._embedder().crop_len
+
     def decision_function(self, signals: NDArray[np.float32]) -> NDArray[np.float64]:
         """Logits `(n, n_labels)` of signals `(n, 12, sig_len)` in mV."""
         return self.logits(self.see(np.asarray(signals)))
@@ -165,27 +176,27 @@ class FewLabelClassifier(BaseEstimator):  # type: ignore[misc]
         arrays = {name: np.asarray(getattr(self.forest_, name)) for name in ("feature", "threshold", "skip", "roots")}
         arrays |= {"edges": self.forest_.bins.edges, "mean": self.probe_.standard.mean,
                    "standard_spread": self.probe_.standard.spread, "weight": self.probe_.weight,
-                   "bias": self.probe_.bias, "belief": self.belief_, "share": self.share_, "centre": self.centre_,
-                   "spread": self.spread_, "line": self.line_}
+                   "bias": self.probe_.bias, **{name: getattr(self, f"{name}_") for name in _LEARNT}}
         arrays |= {f"encoder/{name}": value.detach().cpu().numpy() for name, value in embedder.state_dict().items()}
         config = {"fs": self.fs, "seed": self.seed, "n_trees": self.n_trees, "label_names": self.label_names_,
                   "strength": self.probe_.strength, "crop_len": embedder.crop_len, "encoder": embedder.encoder.config}
-        partial = Path(path).with_suffix(f".{os.getpid()}.partial")
-        save_file({name: np.ascontiguousarray(value) for name, value in arrays.items()}, partial,
-                  metadata={"format": FORMAT, "config": json.dumps(config), "card": json.dumps(card)})
-        os.replace(partial, path)
+        with whole(Path(path)) as partial:
+            save_file({name: np.ascontiguousarray(value) for name, value in arrays.items()}, partial,
+                      metadata={"format": FORMAT, "config": json.dumps(config), "card": json.dumps(card)})
 
     @classmethod
     def load(cls, path: str | Path) -> FewLabelClassifier:
-        """Read a file of `save`; `EcgkitError` where there is none, or it is damaged or of another kind."""
+        """Read a file of `save`, or one that is shipped; `EcgkitError` where it is none, damaged or of another kind."""
+        path = shipped_few_labels().get(str(path), path)
         try:
             with safe_open(path, framework="numpy") as file:
                 metadata = file.metadata() or {}
             if metadata.get("format") != FORMAT:
-                raise EcgkitError(f"{path}: holds no few-label classifier; make it with FewLabelClassifier.save")
+                raise ValueError("it is of another kind; make one with FewLabelClassifier.save")
             return cls._built(json.loads(metadata["config"]), load_file(path))
-        except (SafetensorError, OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
-            raise EcgkitError(f"{path}: not a readable few-label classifier ({str(error).splitlines()[0]})") from error
+        except Exception as error:  # what is damaged fails in whatever way forests and networks are built
+            told = (str(error) or type(error).__name__).splitlines()[0]
+            raise EcgkitError(f"{path}: not a readable few-label classifier ({told})") from error
 
     @classmethod
     def _built(cls, config: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> FewLabelClassifier:
@@ -198,8 +209,10 @@ class FewLabelClassifier(BaseEstimator):  # type: ignore[misc]
                               arrays["roots"])
         made.probe_ = LinearProbe(Standard(arrays["mean"], arrays["standard_spread"]), arrays["weight"],
                                   arrays["bias"], config["strength"])
-        for name in ("belief", "share", "centre", "spread", "line"):
+        for name in _LEARNT:
             setattr(made, f"{name}_", arrays[name])
+        if len(made.label_names_) != len(made.forest_.roots):
+            raise ValueError(f"{len(made.label_names_)} names for {len(made.forest_.roots)} labels")
         return made
 
     def _with_textbook(self) -> Embedder | Classifier:
@@ -216,6 +229,11 @@ class FewLabelClassifier(BaseEstimator):  # type: ignore[misc]
         """
         mean = np.nanmean((members - self.centre_[:, None]) / self.spread_[:, None], axis=0)
         return (1 - self.share_) * mean + self.share_ * (self.probe_.standard(seen.embedded) @ self.belief_.T)
+
+
+def load_any(path_or_name: str | Path) -> Classifier | FewLabelClassifier:
+    """Read a network or a few-label classifier: a file of either, or the name of one that is shipped."""
+    return FewLabelClassifier.load(path_or_name) if holds_few_labels(path_or_name) else load_classifier(path_or_name)
 
 
 def _logit(shares: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -64,6 +64,12 @@ class Forest:
     skip: NDArray[np.int32]
     roots: NDArray[np.int64]
 
+    def __post_init__(self) -> None:
+        inner, n = np.flatnonzero(self.feature != _LEAF), len(self.feature)
+        ends = ((self.feature[inner], len(self.bins.edges)), (inner + self.skip[inner], n), (self.roots, n))
+        if (self.skip[inner] < 1).any() or any((at < 0).any() or (at >= end).any() for at, end in ends):
+            raise ValueError("a tree that goes round or leads nowhere")  # as in a damaged file: never to be walked
+
     def predict(self, features: Features) -> NDArray[np.float64]:
         """Probabilities `(n, n_labels)` of features `(n, n_features)`, nan where missing."""
         x = self.bins(features)

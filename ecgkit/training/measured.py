@@ -57,10 +57,8 @@ class MeasuredFeatures:
 
         Margins of rules are in steps (`ecgkit.physiology.rules.STEPS`), and age and sex count as unknown.
         """
-        # The rules follow from the measurements, which are kept alike with them and without.
-        starts, run = range(0, len(signals), CHUNK), replace(self, rules=False).identity()
-        parts = [self._chunk(np.ascontiguousarray(signals[start:start + CHUNK], dtype=np.float32), run)
-                 for start in track(starts, "measuring", unit="chunk")]
+        parts = [self._chunk(np.ascontiguousarray(signals[start:start + CHUNK], dtype=np.float32))
+                 for start in track(range(0, len(signals), CHUNK), "measuring", unit="chunk")]
         found = np.concatenate([np.empty((0, len(COLUMNS))), *parts])
         return np.hstack([found, margins(found)]) if self.rules else found
 
@@ -69,10 +67,12 @@ class MeasuredFeatures:
         return {"task": "measurements", "fs": self.fs, "rules": self.rules, "physiology": code_digest("physiology"),
                 "delineator": weights_digest(load_delineator())}
 
-    def _chunk(self, signals: NDArray[np.float32], run: dict[str, object]) -> NDArray[np.float64]:
+    def _chunk(self, signals: NDArray[np.float32]) -> NDArray[np.float64]:
         if self.folder is None:
             return measure(signals, self.fs).table.to_numpy()
-        told = {**run, "shape": signals.shape, "signals": hashlib.sha256(signals.tobytes()).hexdigest()}
+        # The rules follow from the measurements, which are kept alike with them and without.
+        told = {**replace(self, rules=False).identity(), "shape": signals.shape,
+                "signals": hashlib.sha256(signals.tobytes()).hexdigest()}
         file = run_file(self.folder, told).with_suffix(".npy")
         if not file.is_file():
             with whole(file) as partial, partial.open("wb") as stream:

@@ -26,7 +26,7 @@ from ecgkit.models import (
     weights,
 )
 from ecgkit.models.generator import Discriminator, Generator
-from ecgkit.models.weights import load_explainer, save_explainer, shipped_explainers
+from ecgkit.models.weights import load_backbone, load_explainer, save_explainer, shipped_explainers
 
 
 def embedder(name: str = "xresnet1d18") -> Embedder:
@@ -99,6 +99,24 @@ def test_what_is_shipped_is_found_by_name(shipping: Path) -> None:
     assert not pretrained("small").training
     assert model_card("small") == {"data": "made up"}
     assert model_card("scores") == {"labels": 1}
+
+
+def test_a_backbone_is_an_encoder_or_a_classifier_and_a_textbook_goes_before_its_encoder(shipping: Path) -> None:
+    assert isinstance(load_backbone("small"), Embedder)
+    for name in ("scores", shipping.parent / "scores.safetensors"):
+        assert isinstance(load_backbone(name), Classifier)
+    assert isinstance(load_backbone(shipping / "small.safetensors"), Embedder)
+    (shipping.parent / "textbooks").mkdir()
+    save_classifier(Classifier(embedder().encoder, ("MI",), fs=100, crop_len=250),
+                    shipping.parent / "textbooks" / "small.safetensors", {})
+    taught = load_backbone("small")
+    assert isinstance(taught, Classifier)
+    assert taught.label_names == ("MI",)
+    with pytest.raises(EcgkitError, match="big: no such file of weights; shipped are "):
+        load_backbone("big")
+    save_file({"a": torch.zeros(1)}, shipping / "other.safetensors")
+    with pytest.raises(EcgkitError, match="holds no classifier or encoder of this package"):
+        load_backbone(shipping / "other.safetensors")
 
 
 def test_an_unknown_name_says_which_exist(shipping: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,10 @@ from ecgkit.datasets import synthetic
 from ecgkit.datasets.base import ECGDataset
 from ecgkit.errors import EcgkitError
 from ecgkit.evaluation import auroc, macro
+from ecgkit.models import model_card, shipped_encoders, weights
 from ecgkit.models.encoders import build_encoder
 from ecgkit.models.windowed import Classifier, Embedder
-from ecgkit.training.few_labels import BELIEF, LEAST_SLOPE, FewLabelClassifier, Seen
+from ecgkit.training.few_labels import BELIEF, LEAST_SLOPE, FewLabelClassifier, Seen, load_any
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +171,41 @@ def test_a_damaged_file_is_refused(fitted: FewLabelClassifier, tmp_path: Path) -
     fitted.save(file, {})
     content = file.read_bytes()
     renamed = content.replace(b"ecgkit-few-labels-1", b"ecgkit-few-labels-9")
-    for damaged in (content[:1000], content[:-10], b"", renamed):
+    unnamed = content.replace(b'\\"NORM\\", ', b" " * len(b'\\"NORM\\", '))
+    unbuilt = content.replace(b'\\"xresnet1d18\\"', b'\\"xresnet1d17\\"')
+    assert content not in (renamed, unnamed, unbuilt)
+    for damaged in (content[:1000], content[:-10], b"", renamed, unnamed, unbuilt):
         file.write_bytes(damaged)
         with pytest.raises(EcgkitError, match="few-label classifier"):
             FewLabelClassifier.load(file)
+
+
+def test_a_shipped_one_is_found_by_name_and_a_network_beside_it(fitted: FewLabelClassifier, data: ECGDataset,
+                                                                tmp_path: Path,
+                                                                monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "joined.safetensors"
+    fitted.save(file, {"data": "simulated"})
+    with pytest.raises(EcgkitError, match="joined: no such file of weights; shipped are ptbxl-superclass"):
+        load_any("joined")
+    monkeypatch.setattr(weights, "_FEW_LABELS", replace(weights._FEW_LABELS, folder=str(tmp_path)))
+    signals = np.asarray(data.signals)[:3]
+    for named in ("joined", file):
+        model = load_any(named)
+        assert isinstance(model, FewLabelClassifier)
+        assert (model.label_names, model.fs, model.crop_len) == (data.label_names, 100, 250)
+        np.testing.assert_array_equal(model.predict_proba(signals), fitted.predict_proba(signals))
+    network = load_any("ptbxl-superclass")
+    assert isinstance(network, Classifier)
+    np.testing.assert_array_equal(network.predict_proba(signals), network.predict(signals))
+    with pytest.raises(EcgkitError, match="holds no classifier or few-labels"):
+        load_any(shipped_encoders()["utah"])
+    assert model_card(file) == {"data": "simulated"}
+
+
+def test_those_that_are_shipped_are_small_and_say_what_they_are() -> None:
+    assert not set(weights.shipped_few_labels()) & {*weights.shipped(), *shipped_encoders()}, "one name, one model card"
+    for name, path in weights.shipped_few_labels().items():
+        assert path.stat().st_size <= 8 * 2**20
+        assert load_any(name).label_names
+        assert {"data", "n_train", "fingerprint", "test_auroc", "licence", "intended_use", "limits"} <= set(
+            model_card(name))

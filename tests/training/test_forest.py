@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -108,3 +110,17 @@ def test_mistakes_are_told_in_one_line() -> None:
     for features, labels in ((x[:4], y), (x[0], y), (x, y[:, 0]), (x[:0], y[:0])):
         with pytest.raises(EcgkitError, match=r"expected \(n, n_features\) and \(n, n_labels\) with n from 1 on"):
             random_forest(features, labels, seed=0)
+
+
+def test_a_tree_that_goes_round_is_never_walked() -> None:
+    rng = np.random.default_rng(0)
+    features, labels = rng.normal(size=(50, 3)), rng.integers(2, size=(50, 1), dtype=np.uint8)
+    forest, _ = random_forest(features, labels, seed=0, n_trees=3)
+    inner = int(np.flatnonzero(forest.feature >= 0)[0])
+    for name, value in (("skip", 0), ("skip", -2), ("skip", 10_000), ("feature", 3), ("feature", -5)):
+        damaged = getattr(forest, name).copy()
+        damaged[inner] = value
+        with pytest.raises(ValueError, match="goes round or leads nowhere"):
+            replace(forest, **{name: damaged})
+    with pytest.raises(ValueError, match="leads nowhere"):
+        replace(forest, roots=forest.roots + len(forest.feature))
