@@ -16,7 +16,7 @@ _LAZY = {
     "ECGDataset": "ecgkit.datasets", "from_arrays": "ecgkit.datasets", "load": "ecgkit.datasets",
     "EcgkitError": "ecgkit.errors", "RecordError": "ecgkit.errors",
     "evaluate": "ecgkit.training", "train_classifier": "ecgkit.training",
-    "SupervisedSettings": "ecgkit.training", "Schedule": "ecgkit.training",
+    "SupervisedSettings": "ecgkit.training", "Schedule": "ecgkit.training", "FewLabelClassifier": "ecgkit.training",
     "pretrain": "ecgkit.training.pretrain", "PretrainSettings": "ecgkit.training.pretrain",
     "finetune": "ecgkit.training.finetune", "FinetuneSettings": "ecgkit.training.finetune",
     "load_classifier": "ecgkit.models", "save_classifier": "ecgkit.models",

@@ -21,6 +21,9 @@ FACE = {
     "pretrained": set(), "finetune": {"train", "validation", "settings", "seed"},
     "train_classifier": {"train", "validation", "settings", "seed", "start", "beside", "checkpoints", "device"},
     "evaluate": {"classifier", "data", "validation", "n_boot"},
+    "FewLabelClassifier": {"fs", "seed", "encoder", "n_trees", "folder"},
+    "FewLabelClassifier.fit": {"signals", "labels", "groups", "unlabelled", "label_names"},
+    "FewLabelClassifier.load": {"path"},
     "load_classifier": set(), "save_classifier": set(), "load_encoder": set(), "save_encoder": set(),
     "explain.load": set(), "explain.CounterfactualGAN": {"classifier", "settings"},
     "explain.StyleExplainer": set(), "explain.attribute": {"model", "x", "target", "method"},
@@ -40,7 +43,7 @@ def test_it_is_there_and_takes_what_callers_give(name: str) -> None:
 def test_the_names_of_the_readme_are_there() -> None:
     code = "\n".join(re.findall(r"```python\n(.*?)```", README, re.DOTALL))
     names = set(re.findall(r"\becgkit\.((?:explain\.)?\w+)\(", code))
-    assert {"load", "pretrained", "finetune", "evaluate", "explain.load"} <= names
+    assert {"load", "pretrained", "finetune", "evaluate", "explain.load", "FewLabelClassifier"} <= names
     for name in names:
         assert callable(attrgetter(name)(ecgkit))
 

@@ -1,6 +1,7 @@
 """Training: one loop; pretraining, fine-tuning, probes, supervised training and controls; evaluation on a dataset."""
 
 from ecgkit.training.checkpoint import Run
+from ecgkit.training.few_labels import FewLabelClassifier
 from ecgkit.training.loop import Schedule
 from ecgkit.training.measured import MeasuredFeatures
 from ecgkit.training.methods import METHODS
@@ -15,6 +16,6 @@ from ecgkit.training.supervised import (
 )
 from ecgkit.training.views import Augment
 
-__all__ = ["METHODS", "Augment", "MeasuredFeatures", "Run", "Schedule", "SimulatedSettings", "SupervisedSettings",
-           "evaluate", "frozen_head", "linear_probe", "model_card", "predictions_table", "pretrain_on_simulator",
-           "train_classifier"]
+__all__ = ["METHODS", "Augment", "FewLabelClassifier", "MeasuredFeatures", "Run", "Schedule", "SimulatedSettings",
+           "SupervisedSettings", "evaluate", "frozen_head", "linear_probe", "model_card", "predictions_table",
+           "pretrain_on_simulator", "train_classifier"]
