@@ -22,6 +22,7 @@ Rate = Annotated[float | None, typer.Option(help="Sampling rate in Hz.")]
 Root = Annotated[Path | None, typer.Option(help="Folder of the data (none for synthetic).")]
 Weights = Annotated[Path, typer.Option("--output", "-o", help="File to write: NAME.safetensors.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
+Fraction = Annotated[float, typer.Option(help="Share of the training patients whose labels are used.")]
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace the output where it exists.")]
 Anyway = Annotated[bool, typer.Option("--anyway", help="Answer also where a recording is no usable ECG.")]
@@ -64,10 +65,7 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
     """Write a table as its name says, whole or not at all; a parquet file keeps `table.attrs`."""
     partial = path.with_suffix(f".{os.getpid()}.partial")
     try:
-        if path.suffix == ".parquet":
-            table.to_parquet(partial, index=False)
-        else:
-            table.to_csv(partial, index=False)
+        getattr(table, f"to_{path.suffix[1:]}")(partial, index=False)
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)

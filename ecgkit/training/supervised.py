@@ -21,6 +21,7 @@ from ecgkit.evaluation import auroc, best_f1_thresholds, macro, score_table
 from ecgkit.models.encoders import build_encoder
 from ecgkit.models.windowed import Classifier
 from ecgkit.training.checkpoint import Run, seeded
+from ecgkit.training.few_labels import FewLabelClassifier
 from ecgkit.training.loop import Schedule, fit
 from ecgkit.transforms import Perturb, random_crop
 
@@ -162,13 +163,13 @@ def _further(train: ECGDataset, beside: ECGDataset | None) -> dict[str, NDArray[
             if column.sum() >= LEAST_BESIDE}
 
 
-def evaluate(classifier: Classifier, data: ECGDataset, *, validation: ECGDataset | None = None, n_boot: int = 1000,
-             seed: int = 0) -> pd.DataFrame:
+def evaluate(classifier: Classifier | FewLabelClassifier, data: ECGDataset, *, validation: ECGDataset | None = None,
+             n_boot: int = 1000, seed: int = 0) -> pd.DataFrame:
     """Score every label, with 95 % intervals over patients.
 
     Parameters
     ----------
-    classifier, data : Classifier, ECGDataset
+    classifier, data : Classifier or FewLabelClassifier, ECGDataset
         Of the same labels and rate.
     validation : ECGDataset, optional
         Where the thresholds of F1 are chosen; without it F1 is left out.
@@ -184,9 +185,10 @@ def evaluate(classifier: Classifier, data: ECGDataset, *, validation: ECGDataset
         if part is not None and (part.label_names, part.fs) != (classifier.label_names, classifier.fs):
             raise EcgkitError(f"{part.name}: the classifier knows {', '.join(classifier.label_names)} at "
                               f"{classifier.fs:g} Hz, the data have {', '.join(part.label_names)} at {part.fs:g} Hz")
-    thresholds = best_f1_thresholds(validation.labels, classifier.predict(validation.signals)) if validation else None
-    return score_table(data.labels, classifier.predict(data.signals), data.label_names,
-                       data.records["patient_id"].to_numpy(), thresholds=thresholds, n_boot=n_boot, seed=seed)
+    says = classifier.predict_proba
+    thresholds = best_f1_thresholds(validation.labels, says(validation.signals)) if validation else None
+    return score_table(data.labels, says(data.signals), data.label_names, data.records["patient_id"].to_numpy(),
+                       thresholds=thresholds, n_boot=n_boot, seed=seed)
 
 
 def predictions_table(data: ECGDataset, probabilities: NDArray[np.float64]) -> pd.DataFrame:
@@ -196,13 +198,15 @@ def predictions_table(data: ECGDataset, probabilities: NDArray[np.float64]) -> p
     return pd.concat([data.records["record"], truth, predicted], axis=1)
 
 
-def model_card(data: ECGDataset, settings: SupervisedSettings, *, seed: int, scores: pd.DataFrame) -> dict[str, Any]:
+def model_card(data: ECGDataset, settings: SupervisedSettings | dict[str, Any], *, seed: int,
+               scores: pd.DataFrame) -> dict[str, Any]:
     """What a classifier was trained on (a set with folds), how it scored on the test fold, and what it is for.
 
     The dictionary survives JSON; `ecgkit.models.save_classifier` takes it.
     """
     scored = {str(name): round(float(value), 4) for name, value in scores["auroc"].items()}
     return {"data": data.name, "n_train": len(data.train), "n_test": len(data.test), "fingerprint": data.fingerprint(),
-            "settings": asdict(settings), "seed": seed, "test_auroc": scored, "ecgkit": __version__, "licence": "MIT",
+            "settings": settings if isinstance(settings, dict) else asdict(settings), "seed": seed,
+            "test_auroc": scored, "ecgkit": __version__, "licence": "MIT",
             "intended_use": "research and teaching; not a medical device, not for decisions about patients",
             "limits": "trained and tested on one source of ECGs; other devices and populations were not tried"}
