@@ -74,10 +74,11 @@ def test_a_page_and_a_line_for_each_record(run: Run, models: Path, records: Path
         assert line.startswith(f"{records / name}: MI 0.05 -> 0.0")
         assert "not reached: MI is 0.0" in line
         assert "wanted 0.95" in line, "it sees no MI, so that is asked for"
-        assert line.endswith(f"; {page}")
+        assert line.endswith(f"; explains the network {models / 'classifier.safetensors'}; {page}")
     soup = BeautifulSoup(pages[1].read_text(encoding="utf-8"), "html.parser")
     assert soup.h1.get_text() == str(records / "long")
     assert "10 s at 100 Hz" in soup.header.get_text()
+    assert f"The classifier is the network {models / 'classifier.safetensors'}." in soup.header.get_text()
     text = soup.get_text()
     for words in ("made up for classifier", "four ECGs", "other networks follow", "Measured on 12 ECGs"):
         assert words in text

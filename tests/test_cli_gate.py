@@ -111,6 +111,7 @@ def test_the_page_of_an_explanation_has_the_warnings_at_its_top(run: Run, record
     assert code == 0, errors
     header = (tmp_path / "page.html").read_text(encoding="utf-8").split("</header>")[0]
     assert "arm electrodes reversed" in header
+    assert "The classifier is the network ptbxl-superclass." in header
     assert "less like the training ECGs than" in header
     assert "arm electrodes reversed" in errors
     assert run("explain", records / "noise", "--label", "MI", "-o", tmp_path / "other.html")[0] == 2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from ecgkit.physiology.usable import Usable, usable
 
 if TYPE_CHECKING:
     from ecgkit.models import Classifier
+    from ecgkit.training import FewLabelClassifier
 
 #: Rates (Hz) that beats are found at, and the longest recording (s): others are resampled, of longer ones the first
 #: part is looked at.
@@ -67,16 +68,19 @@ class Seen:
 class Gate:
     """Looks at records.
 
-    Novelty is about the training ECGs of the classifier `name`; one that does not come with the package has none. Where
-    `classifier`, the same, is given, it also says what it would with exchanged electrodes plugged back.
+    Novelty is about the training ECGs of the classifier `name`, a shipped network or a few-label one of the same ECGs;
+    others have none. Where `classifier`, the same, is given, it also says what it would with electrodes plugged back.
     """
 
-    def __init__(self, name: str = CLASSIFIER, classifier: Classifier | None = None) -> None:
-        from ecgkit.models import load_classifier
+    def __init__(self, name: str = CLASSIFIER, classifier: Classifier | FewLabelClassifier | None = None) -> None:
+        from ecgkit.models import load_classifier, model_card
         from ecgkit.models.novelty import shipped_novelty
+        from ecgkit.models.weights import shipped_few_labels
 
+        if name in shipped_few_labels() and model_card(name)["fingerprint"] == model_card(CLASSIFIER)["fingerprint"]:
+            name = CLASSIFIER
         self._novelty, self._says = shipped_novelty(name), classifier
-        self._classifier = load_classifier(name) if classifier is None and self._novelty else classifier
+        self._network = load_classifier(name) if self._novelty else None
 
     def __call__(self, path: Path) -> Seen:
         """Read a record and look at it; see `read_record` for what it raises."""
@@ -91,16 +95,17 @@ class Gate:
         """Look at an ECG `(12, sig_len)` in mV."""
         rate = min(max(fs, RATES[0]), RATES[1])
         found = usable(resample(signal, fs, rate).astype(np.float32)[None, :, :int(LONGEST * rate)], rate)
-        seen, model = Seen(signal, fs, found), self._classifier
-        if model is None or not np.isfinite(signal).all() or signal.shape[1] / fs < model.crop_len / model.fs:
+        seen, pair, says, network = Seen(signal, fs, found), found.swaps[0], self._says, self._network
+        short = any(signal.shape[1] / fs < model.crop_len / model.fs for model in (says, network) if model is not None)
+        if short or not np.isfinite(signal).all():
             return seen
-        x, pair = seen.at(model.fs), found.swaps[0]
-        if self._says is not None and pair:
+        if says is not None and pair:
             code = next(code for code in found.warnings[0] if code.endswith("_electrodes"))
-            found.warnings[0][code] += f"; plugged back, the classifier would say {_said(model, swapped(x, pair))}"
-        if self._novelty is None:
+            right = swapped(seen.at(says.fs), pair)
+            found.warnings[0][code] += f"; plugged back, the classifier would say {_said(says, right)}"
+        if self._novelty is None or network is None:
             return seen
-        return Seen(signal, fs, found, round(float(self._novelty.percentile(model, x)[0]), 1))
+        return replace(seen, novelty=round(float(self._novelty.percentile(network, seen.at(network.fs))[0]), 1))
 
 
 def _refuse_parts(path: Path) -> None:
@@ -114,8 +119,8 @@ def _refuse_parts(path: Path) -> None:
                                      "what is there)") from None
 
 
-def _said(model: Classifier, x: NDArray[np.float32]) -> str:
+def _said(model: Classifier | FewLabelClassifier, x: NDArray[np.float32]) -> str:
     """The labels that a classifier gives one half or more, or else the likeliest."""
-    probabilities = model.predict(x)[0]
+    probabilities = model.predict_proba(x)[0]
     likely = [k for k in np.argsort(-probabilities) if probabilities[k] >= 0.5] or [int(probabilities.argmax())]
     return ", ".join(f"{model.label_names[k]} {probabilities[k]:.2f}" for k in likely)

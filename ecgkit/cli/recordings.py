@@ -22,7 +22,7 @@ Made = TypeVar("Made")
 
 
 def predict(records: Records,
-            model: Annotated[str, typer.Option(help="A shipped classifier, or a file of weights.")]
+            model: Annotated[str, typer.Option(help="A shipped classifier, or a file: of a network, or few-label.")]
             = "ptbxl-superclass",
             as_json: Annotated[bool, typer.Option("--json", help="One JSON object per record.")] = False,
             anyway: Anyway = False) -> None:
@@ -32,9 +32,9 @@ def predict(records: Records,
     of in the others (leads off, exchanged electrodes, pacing) is told, and how unlike the training ECGs they are.
     """
     from ecgkit.cli.gate import Gate
-    from ecgkit.models import load_classifier
+    from ecgkit.training.few_labels import load_any
 
-    classifier = load_classifier(model)
+    classifier = load_any(model)
     gate, paths = Gate(model, classifier), found(records)
     if not as_json:
         print("  ".join([f"{'record':<32}", *(f"{name:>6}" for name in classifier.label_names)]))
@@ -42,7 +42,7 @@ def predict(records: Records,
 
     def act(path: Path) -> tuple[Seen, NDArray[Any] | None]:
         seen = gate(path)
-        return seen, None if seen.withheld and not anyway else classifier.predict(seen.at(classifier.fs))[0]
+        return seen, None if seen.withheld and not anyway else classifier.predict_proba(seen.at(classifier.fs))[0]
 
     for path, (seen, probabilities) in applied(act, paths, "classifying"):
         document = {"record": str(path), **seen.document}
@@ -179,7 +179,7 @@ def explain(records: Records,
 
     It holds the ECG and its counterfactual, the measurements that changed, a slider of wanted probabilities, and how
     such explanations did in tests. Of a longer record the first 10 s are explained. Where no answer is to be trusted,
-    the line printed and the page say why.
+    the line printed and the page say why. Both name what is explained: a network, never a few-label classifier.
     """
     from ecgkit.cli.gate import Gate
     from ecgkit.explain.report.page import RecordPages
@@ -187,7 +187,7 @@ def explain(records: Records,
     paths = found(records)
     pages = pages_of(paths, output, ".html", "--output", force)
     explained, done = RecordPages(label, to, explainer=explainer, classifier=classifier), 0
-    gate = Gate(str(classifier or explainer), explained.classifier)
+    gate = Gate(explained.name, explained.classifier)
 
     def act(path: Path) -> tuple[Seen, str]:
         seen = gate(path).or_withheld(path, anyway)
@@ -195,7 +195,7 @@ def explain(records: Records,
 
     for path, (seen, line) in applied(act, paths, "explaining"):
         done += 1
-        print(f"{path}: {line}; {pages[path]}")
+        print(f"{path}: {line}; explains the network {explained.name}; {pages[path]}")
         for warning in seen.found.warnings[0].values():
             print(f"{path}: {warning}", file=sys.stderr)
     print(DISCLAIMER, file=sys.stderr)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -37,6 +36,7 @@ from ecgkit.figures.counterfactual import before_after
 from ecgkit.models import Classifier
 from ecgkit.models.weights import model_card, shipped, shipped_explainers
 from ecgkit.physiology import measure, repeatability
+from ecgkit.training.checkpoint import whole
 
 _DPI = 130
 #: What a model card says that belongs on the page, and how it is called there.
@@ -91,7 +91,8 @@ def explain_ecg(explainer: Explainer, classifier: nn.Module, x: NDArray[np.float
 
 
 def report_html(of: Explanation, *, repeatability: Mapping[str, float], cards: Mapping[str, Mapping[str, Any]],
-                battery: pd.DataFrame | None = None, battery_data: str = "", notes: Sequence[str] = ()) -> str:
+                battery: pd.DataFrame | None = None, battery_data: str = "", notes: Sequence[str] = (),
+                network: str = "") -> str:
     """Write the page: HTML that asks for nothing outside and works offline.
 
     Parameters
@@ -103,12 +104,12 @@ def report_html(of: Explanation, *, repeatability: Mapping[str, float], cards: M
         Model cards by name: of the classifier, and of the explainer.
     battery, battery_data : DataFrame, str, optional
         How such explanations did in the battery of tests, printed as it is; on which data, and how many ECGs.
-    notes : sequence of str
-        What to beware of in the recording; stands at the top.
+    notes, network : sequence of str, str, optional
+        What to beware of in the recording, and the name of the classifier; both stand at the top.
     """
     sweep = of.sweep
     return render(
-        "report.html", record=of.record, notes=list(notes),
+        "report.html", record=of.record, notes=list(notes), network=network,
         label=sweep.label, now=f"{sweep.now:.2f}", wanted=f"{of.wanted:.2f}",
         seconds=f"{sweep.original.shape[1] / sweep.fs:g}", fs=f"{sweep.fs:g}", labels=_labels(of),
         answers=[_answer(of, k, repeatability) for k in range(len(of.answers))],
@@ -182,8 +183,8 @@ class RecordPages:
         wanted_logits({label: AWAY if wanted is None else wanted}, self._explainer.label_names, 1)
         self._label, self._wanted = label, wanted
         # A shipped explainer bears the name of its classifier: which card is meant, the file says.
-        name = str(classifier or explainer)
-        self._cards = {"classifier": model_card(shipped().get(name, name)),
+        self.name = str(classifier or explainer)
+        self._cards = {"classifier": model_card(shipped().get(self.name, self.name)),
                        "explainer": model_card(shipped_explainers().get(str(explainer), explainer))}
 
     @property
@@ -210,12 +211,8 @@ class RecordPages:
         card = self._cards["explainer"]
         battery = pd.DataFrame(card["battery"]) if "battery" in card else None
         html = report_html(found, repeatability=repeatability(), cards=self._cards, battery=battery,
-                           battery_data=card.get("battery_data", ""), notes=notes)
-        partial = page.with_suffix(f".{os.getpid()}.partial")
-        try:
+                           battery_data=card.get("battery_data", ""), notes=notes, network=self.name)
+        with whole(page) as partial:
             partial.write_text(html, encoding="utf-8")
-            os.replace(partial, page)
-        finally:
-            partial.unlink(missing_ok=True)
         verdict = "valid" if found.answers.valid[0] else str(found.answers.reason[0])
         return f"{label} {found.probabilities[place]:.2f} -> {found.answers.probabilities[0, place]:.2f}, {verdict}"
