@@ -189,21 +189,6 @@ def unrelated_share(moves: pd.DataFrame) -> Array:
     return ratio((values <= 1).sum(axis=1), count, count > 0)
 
 
-def unrelated_table(moves: pd.DataFrame) -> pd.DataFrame:
-    """Which unrelated measurements move most, the one most often outside first.
-
-    Columns `n` (ECGs in which it could be measured before), the shares of them `within` its repeatability and `lost`
-    (not measurable after), and the `median` move of the others.
-    """
-    values = moves.to_numpy(np.float64)
-    n, lost = (~np.isnan(values)).sum(axis=0), np.isinf(values).sum(axis=0)
-    table = pd.DataFrame({"n": n, "within": ratio((values <= 1).sum(axis=0), n, n > 0),
-                          "lost": ratio(lost, n, n > 0),
-                          "median": moves.replace(np.inf, np.nan).median().to_numpy()},
-                         index=pd.Index(moves.columns, name="measurement"))
-    return table.sort_values("within", kind="stable")
-
-
 def _judged(table: pd.DataFrame, rules: tuple[str, ...], age: ArrayLike, sex: ArrayLike) -> tuple[Array, Array]:
     """Verdicts (1, 0, nan) and margins in steps of some rules, both `(n, n_rules)`."""
     verdicts = judge(table, age, sex)
@@ -245,20 +230,6 @@ def transfer(before: Any, after: Any, thresholds: Any, up: Any, valid: Any) -> A
     wanted = np.broadcast_to(np.asarray(up, dtype=bool), (n,))[:, None]
     counted = np.asarray(valid, dtype=bool)[:, None] & ((first >= limit) != wanted)
     return np.where(counted, (second >= limit) == wanted, np.nan)
-
-
-def transfer_table(followed: Array, judges: Sequence[str], valid: Any) -> pd.DataFrame:
-    """Shares that follow, judge by judge and in the mean.
-
-    `counted` (own flips, those that are `valid`, that the judge was asked about), `disagreed` (share of the own flips
-    that it was not asked about, as it did not agree before) and `followed` (share of those counted).
-    """
-    counted, own = (~np.isnan(followed)).sum(axis=0), int(np.asarray(valid, dtype=bool).sum())
-    share = ratio(np.nansum(followed, axis=0), counted, counted > 0)
-    disagreed = ratio(own - counted, own, np.full(len(judges), own > 0))
-    table = pd.DataFrame({"counted": counted.astype(np.float64), "disagreed": disagreed, "followed": share},
-                         index=pd.Index(judges, name="judge"))
-    return pd.concat([table, table.mean().to_frame("mean").T.rename_axis("judge")])
 
 
 #: Hz. 40 is a monitor's filter; beyond 15 lies little but the edges of QRS.

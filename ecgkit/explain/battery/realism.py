@@ -93,37 +93,6 @@ def cosine(before: NDArray[Any], after: NDArray[Any]) -> Array:
     return ratio((a * b).sum(axis=1), size, size > 0)
 
 
-def reidentification_rank(queries: NDArray[Any], query_patients: Any, query_records: Any, gallery: NDArray[Any],
-                          gallery_patients: Any, gallery_records: Any) -> Array:
-    """Where a patient's other ECG ranks among all by similarity to the edited one.
-
-    Similarity is the cosine after the gallery's mean is taken from all embeddings: what all ECGs have in common tells
-    no patient from another. Rank 1 is the most similar, and the best counts where a patient has several others; equals
-    share the middle of their ranks, so that embeddings that are all alike give about half of m. A patient without other
-    ECG has nan.
-
-    Parameters
-    ----------
-    queries, query_patients, query_records : array_like, shape (n, n_features), (n,), (n,)
-        Embeddings of edited ECGs (those of the originals give the rank to compare with), whose ECG it was, and which.
-    gallery, gallery_patients, gallery_records : array_like, shape (m, n_features), (m,), (m,)
-        The same of real ECGs. The ECG that was edited may be among them; it is not compared with its own edit.
-    """
-    patients, records = np.asarray(query_patients), np.asarray(query_records)
-    known, names = np.asarray(gallery_patients), np.asarray(gallery_records)
-    if not (len(queries) == len(patients) == len(records) and len(gallery) == len(known) == len(names)):
-        raise EcgkitError(f"{len(queries)} queries with {len(patients)} patients and {len(records)} records, and "
-                          f"{len(gallery)} in the gallery with {len(known)} and {len(names)}: give one of each per ECG")
-    middle = gallery.mean(axis=0, dtype=np.float64)
-    likeness = _unit(queries - middle) @ _unit(gallery - middle).T
-    likeness[records[:, None] == names] = np.nan
-    mates = (patients[:, None] == known) & ~np.isnan(likeness)
-    best = np.where(mates, likeness, -np.inf).max(axis=1, keepdims=True, initial=-np.inf)
-    strangers = ~mates & ~np.isnan(likeness)
-    above = (strangers & (likeness > best)).sum(axis=1) + (strangers & (likeness == best)).sum(axis=1) / 2
-    return np.where(mates.any(axis=1), 1 + above, np.nan)
-
-
 def _unit(vectors: NDArray[Any]) -> NDArray[np.float64]:
     size = np.linalg.norm(vectors, axis=1, keepdims=True)
     return vectors / np.where(size > 0, size, 1)
@@ -148,26 +117,6 @@ def share_above(edit: NDArray[Any], fs: float, above: Sequence[float] = ABOVE) -
     frequency = np.fft.rfftfreq(n, 1 / fs)
     total = power.sum(axis=-1)
     return np.stack([ratio(power[:, frequency > limit].sum(axis=-1), total, total > 0) for limit in above], axis=1)
-
-
-def class_differences(beats: NDArray[Any], has: Any, *, n_pairs: int = 500, seed: int = 0) -> NDArray[np.float64]:
-    """How real ECGs with and without a label differ, for `share_above`: beats of patients with it minus without.
-
-    `beats` `(n, 12, length)` are median beats aligned at R (`ecgkit.physiology.Measurements.beats`), but for those with
-    nan; `has` `(n,)` says which ECGs have the label. What is returned is `(n_pairs, 12, length)`.
-
-    Two patients differ by more than the label, and their R peaks never match fully. The mean of the pairs is the
-    difference of the classes, in which what patients do not share (and much of the steepest) cancels. So the pairs err
-    to the high frequencies, and their mean to the low ones.
-    """
-    usable = np.isfinite(beats).all(axis=(1, 2))
-    label = np.asarray(has, dtype=bool)
-    groups = [np.flatnonzero(usable & label), np.flatnonzero(usable & ~label)]
-    if min(map(len, groups)) == 0:
-        raise EcgkitError(f"{len(groups[0])} usable beats with the label and {len(groups[1])} without: both are needed")
-    generator = np.random.default_rng(seed)
-    sick, well = (generator.choice(group, n_pairs) for group in groups)
-    return beats[sick].astype(np.float64) - beats[well]
 
 
 FOLDS = 3

@@ -25,10 +25,8 @@ from ecgkit.explain.battery.judges import (
     rule_oracle,
     survives,
     transfer,
-    transfer_table,
     unrelated_moves,
     unrelated_share,
-    unrelated_table,
     validity_table,
 )
 from ecgkit.explain.results import Counterfactuals, judged
@@ -168,9 +166,6 @@ def test_unrelated_measurements_move_in_units_of_their_repeatability() -> None:
     np.testing.assert_allclose(moves["axis"], 10)  # the short way round
     n = len(moves.columns)
     np.testing.assert_allclose(unrelated_share(moves), [(n - 1) / n, (n - 2) / n, (n - 2) / n])
-    table = unrelated_table(moves)
-    assert table.index[:2].tolist() == ["axis", "pr"]
-    np.testing.assert_allclose(table.loc["pr"], [3, 1 / 3, 1 / 3, 1.25])
 
 
 def test_what_could_not_be_measured_before_is_not_counted() -> None:
@@ -185,7 +180,6 @@ def test_a_repeatability_of_nothing_allows_no_move() -> None:
     moves = unrelated_moves(of(0, 0, pr=160.0), replace(of(0, 0), table=of(0, 0).table.assign(pr=[160.0, 161.0])),
                             "LVH", REPEATABLE | {"pr": 0.0})
     assert (moves["pr"] <= 1).tolist() == [True, False]
-    assert unrelated_table(moves).loc["pr", "lost"] == 0
 
 
 def test_mistakes_are_said() -> None:
@@ -220,15 +214,6 @@ def test_the_other_direction_is_the_mirror_image() -> None:
     mixed = transfer(BEFORE, AFTER, THRESHOLDS, [True, False, False, True], valid)
     np.testing.assert_array_equal(mixed[1:], down[1:])
     assert np.isnan(mixed[0]).all()
-
-
-def test_the_table_counts_what_was_asked() -> None:
-    valid = [True, True, False, True]
-    table = transfer_table(transfer(BEFORE, AFTER, THRESHOLDS, False, valid), ["a", "b"], valid)
-    assert table.index.tolist() == ["a", "b", "mean"]
-    np.testing.assert_allclose(table.to_numpy(), [[2, 1 / 3, 1 / 2], [3, 0, 1 / 3], [2.5, 1 / 6, 5 / 12]])
-    none = transfer_table(np.full((2, 1), np.nan), ["a"], [False, False])
-    np.testing.assert_array_equal(none.to_numpy()[0], [0, np.nan, np.nan])
 
 
 def test_arrays_that_do_not_fit_are_said() -> None:

@@ -10,14 +10,12 @@ from ecgkit.errors import EcgkitError
 from ecgkit.evaluation import auroc
 from ecgkit.explain.battery.realism import (
     changed_share,
-    class_differences,
     cosine,
     einthoven_residual,
     embedding_distances,
     frechet,
     fresh_discriminator,
     neighbour_distance,
-    reidentification_rank,
     share_above,
 )
 from ecgkit.simulator import Cohort
@@ -104,69 +102,9 @@ def test_every_share_is_parsevals() -> None:
     np.testing.assert_allclose(share_above(edit, 100, above=[30])[:, 0], expected)
 
 
-def test_pairs_are_with_minus_without_and_unusable_beats_are_left_out() -> None:
-    beats = np.zeros((6, 12, 5), np.float32)
-    has = np.array([1, 1, 1, 0, 0, 0])
-    beats[has == 1] = 3
-    beats[has == 0] = 1
-    beats[0, 4, 2] = np.nan
-    found = class_differences(beats, has, n_pairs=20, seed=1)
-    assert found.shape == (20, 12, 5)
-    np.testing.assert_array_equal(found, 2)
-
-
-def test_draws_follow_the_seed() -> None:
-    beats = np.arange(10.0)[:, None, None] * np.ones((1, 12, 3))
-    has = np.arange(10) < 5
-    first, again, other = (class_differences(beats, has, n_pairs=30, seed=seed) for seed in (1, 1, 2))
-    np.testing.assert_array_equal(first, again)
-    assert not np.array_equal(first, other)
-
-
-def test_a_class_without_beats_is_said() -> None:
-    with pytest.raises(EcgkitError, match="2 usable beats with the label and 0 without"):
-        class_differences(np.zeros((2, 12, 5)), [1, 1])
-
-
 def test_cosine_by_hand() -> None:
     before, after = np.array([[1.0, 0], [1, 1], [0, 0]]), np.array([[2.0, 0], [-1, 0], [1, 1]])
     np.testing.assert_allclose(cosine(before, after), [1, -np.sqrt(0.5), np.nan])
-
-
-def test_ranks_are_those_of_counting_one_by_one() -> None:
-    generator = np.random.default_rng(0)
-    gallery = generator.normal(size=(30, 4))
-    patients = np.array([k // 3 if k < 12 else 100 + k for k in range(30)])  # four with three ECGs, the rest with one
-    records = np.arange(30) + 1000
-    rows = np.array([0, 4, 8, 11, 20])
-    queries = gallery[rows] + generator.normal(scale=0.5, size=(5, 4))
-    found = reidentification_rank(queries, patients[rows], records[rows], gallery, patients, records)
-    middle = gallery.mean(axis=0)
-    for place, row in enumerate(rows[:4]):
-        a = queries[place] - middle
-        like = {k: a @ (gallery[k] - middle) / np.linalg.norm(gallery[k] - middle) for k in range(30) if k != row}
-        best = max(like[k] for k in like if patients[k] == patients[row])
-        assert found[place] == 1 + sum(like[k] > best for k in like if patients[k] != patients[row])
-    assert np.isnan(found[4])
-
-
-def test_the_edited_ecg_is_not_compared_with_its_own_edit() -> None:
-    gallery = np.array([[1.0, 0], [0, 1], [-1, 0.1]])
-    # Without the exception its own original would be the nearest of the patient's ECGs.
-    rank = reidentification_rank(gallery[:1], ["a"], ["r0"], gallery, ["a", "b", "a"], ["r0", "r1", "r2"])
-    assert rank.tolist() == [2]
-
-
-def test_embeddings_that_are_all_alike_rank_in_the_middle() -> None:
-    gallery = np.ones((11, 3))
-    patients = ["a", "a", *"bcdefghij"]
-    rank = reidentification_rank(np.ones((1, 3)), ["a"], ["0"], gallery, patients, [str(k) for k in range(11)])
-    assert rank.tolist() == [1 + 9 / 2]
-
-
-def test_arrays_that_do_not_fit_are_said() -> None:
-    with pytest.raises(EcgkitError, match="2 queries with 1 patients"):
-        reidentification_rank(np.ones((2, 3)), ["a"], ["0"], np.ones((1, 3)), ["a"], ["0"])
 
 
 FS = 50.0
