@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,9 +13,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
-from scipy.optimize import minimize
 from scipy.special import expit, logit
-from sklearn.base import BaseEstimator
 
 from ecgkit.errors import EcgkitError
 from ecgkit.models.encoders import build_encoder
@@ -47,7 +46,7 @@ class Seen:
         return Seen(self.measured[rows], self.embedded[rows])
 
 
-class FewLabelClassifier(BaseEstimator):  # type: ignore[misc]
+class FewLabelClassifier:
     """A classifier for a lab with fifty labels: a forest on measurements and rules, joined with a probe on embeddings.
 
     The forest knows what is measured (`ecgkit.physiology.measure`), and how far beyond its threshold each diagnostic
@@ -72,6 +71,31 @@ class FewLabelClassifier(BaseEstimator):  # type: ignore[misc]
     def __init__(self, fs: float = 100.0, seed: int = 0, encoder: Embedder | Classifier | None = None,
                  n_trees: int = 100, folder: str | Path | None = None) -> None:
         self.fs, self.seed, self.encoder, self.n_trees, self.folder = fs, seed, encoder, n_trees, folder
+
+    # What scikit-learn's tools ask of an estimator, without its second of imports where one only predicts.
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The parameters that it was made with, by name."""
+        return {name: getattr(self, name) for name in signature(type(self)).parameters}
+
+    def set_params(self, **params: Any) -> Self:
+        """Change parameters; what was learnt stays until the next `fit`."""
+        for name, value in params.items():
+            if name not in self.get_params():
+                raise EcgkitError(f"no parameter {name!r}; there are {', '.join(self.get_params())}")
+            setattr(self, name, value)
+        return self
+
+    def __sklearn_tags__(self) -> Any:
+        from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags
+
+        return Tags("classifier", TargetTags(required=True, multi_output=True), classifier_tags=ClassifierTags(),
+                    input_tags=InputTags(two_d_array=False, three_d_array=True))
+
+    @property
+    def classes_(self) -> NDArray[np.intp]:
+        """Numbers of the labels, as scikit-learn's classifiers of several labels have them."""
+        return np.arange(len(self.label_names_))
 
     def fit(self, signals: NDArray[np.float32], labels: ArrayLike, *, groups: ArrayLike | None = None,
             unlabelled: NDArray[np.float32] | None = None, label_names: tuple[str, ...] = ()) -> Self:
@@ -245,6 +269,8 @@ def _lines(joined: NDArray[np.float64], y: NDArray[np.uint8]) -> NDArray[np.floa
 
     Slopes are held near 1 and above 0: a few ECGs should neither make a line steep nor turn the order around.
     """
+    from scipy.optimize import minimize  # half a second, which only fitting needs
+
     found = np.empty((2, y.shape[1]))
     for k, truth in enumerate(y.T):
         offset = logit((truth.sum() + 0.5) / (len(truth) + 1))

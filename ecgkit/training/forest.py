@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.ensemble import RandomForestClassifier
 
 from ecgkit.errors import EcgkitError
 from ecgkit.training.probe import Features, check_shapes
+
+if TYPE_CHECKING:
+    from sklearn.ensemble import RandomForestClassifier
 
 #: A feature is cut into so many bins; a missing value has one of its own below them.
 N_BINS = 128
@@ -113,6 +116,8 @@ def random_forest(features: Features, labels: NDArray[np.uint8], *, seed: int, n
     EcgkitError
         Where shapes do not fit.
     """
+    from sklearn.ensemble import RandomForestClassifier  # a second, which only growing needs
+
     check_shapes(features, labels, "measurements")
     bins = bins or Bins.of(features)
     x, y = bins(features), np.asarray(labels, dtype=bool)

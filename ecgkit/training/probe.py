@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
-from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
@@ -198,6 +197,8 @@ def _best_strength(seen: Sequence[NDArray[np.float64]], y: NDArray[np.bool_], pa
 def _path(x: NDArray[np.float64], y: NDArray[np.bool_],
           strengths: Sequence[float]) -> Iterator[tuple[NDArray[np.float64], float]]:
     """Weights and bias at each strength, from the strongest penalty on: each fit starts where the last one ended."""
+    from sklearn.linear_model import LogisticRegression  # a second, which only fitting needs
+
     model = LogisticRegression(warm_start=True, max_iter=1000)
     for strength in strengths:
         model.set_params(C=strength).fit(x, y)

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import expit
 from sklearn.base import clone
+from sklearn.model_selection import KFold, cross_val_predict
 
 from ecgkit import pretrained
 from ecgkit.datasets import synthetic
@@ -134,6 +135,16 @@ def test_it_has_the_manners_of_scikit_learn(embedder: Embedder) -> None:
     first, again = (model.fit_seen(known, y).logits(known) for _ in range(2))
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, model.set_params(seed=4).fit_seen(known, y).logits(known))
+
+
+def test_tools_of_scikit_learn_take_it(data: ECGDataset, embedder: Embedder) -> None:
+    part = data.train.subset(np.arange(40))
+    model = FewLabelClassifier(encoder=embedder, n_trees=5)
+    p = cross_val_predict(model, np.asarray(part.signals), part.labels, cv=KFold(2), method="predict_proba")
+    assert p.shape == part.labels.shape
+    assert np.isfinite(p).all()
+    with pytest.raises(EcgkitError, match="no parameter 'trees'; there are fs, seed, encoder, n_trees, folder"):
+        model.set_params(trees=3)
 
 
 def test_a_file_gives_the_same_answers_and_is_small(data: ECGDataset, fitted: FewLabelClassifier,
