@@ -77,7 +77,8 @@ def test_measure_and_embed_withhold_it_too(run: Run, records: Path, tmp_path: Pa
                                             ("multiseg", None)])
 def test_awkward_records_are_classified_with_what_to_beware_of(run: Run, data_root: Path, name: str,
                                                                code: str | None) -> None:
-    left, output, errors = run("predict", data_root / "awkward" / name / "r", "--json")
+    record = data_root / "awkward" / name / "r"
+    left, output, errors = run("predict", record, "--json", "--model", "ptbxl-superclass")
     assert left == 0, errors
     document = json.loads(output)
     assert [warning["code"] for warning in document["warnings"]] == ([code] if code else [])
@@ -85,6 +86,12 @@ def test_awkward_records_are_classified_with_what_to_beware_of(run: Run, data_ro
         assert document["probabilities"]["NORM"] == pytest.approx(0.8374, abs=0.0005)
     if name == "reversed_arms":
         assert document["warnings"][0]["text"].endswith("NORM 0.84")
+    # The default, which joins a network and measurements, reads them alike, and the plugged back ECG as the ECG itself.
+    by_default = json.loads(run("predict", record, "--json")[1])
+    assert [warning["code"] for warning in by_default["warnings"]] == ([code] if code else [])
+    if name == "reversed_arms":
+        itself = json.loads(run("predict", data_root / "awkward" / "C_names" / "r", "--json")[1])["probabilities"]
+        assert by_default["warnings"][0]["text"].endswith(f"NORM {itself['NORM']:.2f}")
 
 
 def test_a_printed_ecg_is_measured_and_predict_says_why_not(run: Run, data_root: Path) -> None:

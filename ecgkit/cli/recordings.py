@@ -23,7 +23,7 @@ Made = TypeVar("Made")
 
 def predict(records: Records,
             model: Annotated[str, typer.Option(help="A shipped classifier, or a file: of a network, or few-label.")]
-            = "ptbxl-superclass",
+            = "ptbxl-joined",
             as_json: Annotated[bool, typer.Option("--json", help="One JSON object per record.")] = False,
             anyway: Anyway = False) -> None:
     """Classify recordings of any lead spelling, order, unit and rate.
