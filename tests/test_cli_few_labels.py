@@ -14,6 +14,7 @@ import torch
 
 from ecgkit import bench
 from ecgkit.cli import learning
+from ecgkit.explain.attribution.forest import reasons_for
 from ecgkit.leads import swapped
 from ecgkit.models import Classifier, Embedder, build_encoder, model_card, save_classifier, save_encoder, weights
 from ecgkit.simulator import Cohort
@@ -101,6 +102,31 @@ def test_predict_says_what_the_library_says_and_what_it_would_plugged_back(run: 
     label = max(ecg["probabilities"], key=lambda name: ecg["probabilities"][name])
     (warning,) = arms["warnings"]
     assert f"the classifier would say {label} {ecg['probabilities'][label]:.2f}" in warning["text"]
+
+
+def test_predict_tells_what_moved_the_forest(run: Run, few: Path, records: Path) -> None:
+    code, output, errors = run("predict", records, "--model", few, "--why", "--json")
+    assert code == 0, errors
+    arms, ecg = map(json.loads, output.splitlines())
+    model = FewLabelClassifier.load(few)
+    seen = model.see(Cohort(seed=3, noise=0.3).signals([3]))
+    assert set(ecg["reasons_for"]) == set(arms["reasons_for"]) == set(NAMES)
+    assert all(1 <= len(told) <= 6 for told in ecg["reasons_for"].values())
+    plain = json.loads(run("predict", records / "ecg", "--model", few, "--json")[1])
+    assert plain == {name: value for name, value in ecg.items() if name != "reasons_for"}
+    close = [len(set(told) & set(mine)) for told, mine in zip(
+        ecg["reasons_for"].values(), reasons_for(model, seen.measured[0]).values(), strict=True)]
+    assert sum(close) > 0.5 * sum(map(len, ecg["reasons_for"].values())), "but for the file's microvolts"
+    code, output, _ = run("predict", records / "ecg", "--model", few, "--why")
+    label = max(ecg["probabilities"], key=lambda name: ecg["probabilities"][name])
+    assert output.splitlines()[-len(ecg["reasons_for"][label]) - 1:] == [
+        f"  for {label}, says its forest:", *(f"    {text}" for text in ecg["reasons_for"][label])]
+
+
+def test_why_is_asked_of_few_label_models_only(run: Run, records: Path) -> None:
+    code, output, errors = run("predict", records / "ecg", "--why")
+    assert (code, output, len(errors.splitlines())) == (2, "", 1)
+    assert "--why needs a few-label model, and ptbxl-superclass is a network" in errors
 
 
 def test_a_shipped_one_has_the_novelty_of_the_network_of_its_ecgs(run: Run, few: Path, records: Path, tmp_path: Path,

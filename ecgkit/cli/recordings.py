@@ -25,6 +25,8 @@ def predict(records: Records,
             model: Annotated[str, typer.Option(help="A shipped classifier, or a file: of a network, or few-label.")]
             = "ptbxl-joined",
             as_json: Annotated[bool, typer.Option("--json", help="One JSON object per record.")] = False,
+            why: Annotated[bool, typer.Option("--why", help="Also what moves the forest of a few-label model most: of "
+                                                            "its likeliest label (with --json, of each).")] = False,
             anyway: Anyway = False) -> None:
     """Classify recordings of any lead spelling, order, unit and rate.
 
@@ -32,19 +34,31 @@ def predict(records: Records,
     of in the others (leads off, exchanged electrodes, pacing) is told, and how unlike the training ECGs they are.
     """
     from ecgkit.cli.gate import Gate
-    from ecgkit.training.few_labels import load_any
+    from ecgkit.training.few_labels import FewLabelClassifier, load_any
 
     classifier = load_any(model)
+    few = classifier if why and isinstance(classifier, FewLabelClassifier) else None
+    if why and few is None:
+        raise EcgkitError(f"--why needs a few-label model, and {model} is a network")
     gate, paths = Gate(model, classifier), found(records)
     if not as_json:
         print("  ".join([f"{'record':<32}", *(f"{name:>6}" for name in classifier.label_names)]))
     done = 0
 
-    def act(path: Path) -> tuple[Seen, NDArray[Any] | None]:
+    def act(path: Path) -> tuple[Seen, NDArray[Any] | None, dict[str, list[str]]]:
         seen = gate(path)
-        return seen, None if seen.withheld and not anyway else classifier.predict_proba(seen.at(classifier.fs))[0]
+        if seen.withheld and not anyway:
+            return seen, None, {}
+        if few is None:
+            return seen, classifier.predict_proba(seen.at(classifier.fs))[0], {}
+        from scipy.special import expit
 
-    for path, (seen, probabilities) in applied(act, paths, "classifying"):
+        from ecgkit.explain.attribution.forest import reasons_for
+
+        known = few.see(seen.at(few.fs))
+        return seen, expit(few.logits(known))[0], reasons_for(few, known.measured[0])
+
+    for path, (seen, probabilities, told) in applied(act, paths, "classifying"):
         document = {"record": str(path), **seen.document}
         if probabilities is None:
             if as_json:
@@ -54,11 +68,14 @@ def predict(records: Records,
         done += 1
         if as_json:
             named = {name: round(float(p), 4) for name, p in zip(classifier.label_names, probabilities, strict=True)}
-            print(json.dumps({**document, "probabilities": named}))
+            print(json.dumps({**document, "probabilities": named, **({"reasons_for": told} if why else {})}))
         else:
             print("  ".join([f"{path!s:<32}", *(f"{p:>6.3f}" for p in probabilities)]))
             for note in seen.notes:
                 print(f"  {note}")
+            if told:
+                likeliest = classifier.label_names[int(probabilities.argmax())]
+                print(f"  for {likeliest}, says its forest:", *told[likeliest], sep="\n    ")
     print(DISCLAIMER, file=sys.stderr)
     if done < len(paths):
         raise EcgkitError(f"{len(paths) - done} of {len(paths)} records could not be classified; the others are above")

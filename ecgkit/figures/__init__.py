@@ -9,7 +9,7 @@ name for each label, `title` is written above the picture, and an `EcgkitError` 
 """
 
 from ecgkit.figures.annotated import annotated_ecg
-from ecgkit.figures.attribution import attribution_map, attribution_on_ecg, quac_curves
+from ecgkit.figures.attribution import attribution_map, attribution_on_ecg, beeswarm, quac_curves
 from ecgkit.figures.augmentations import augmentation_gallery
 from ecgkit.figures.cohort import age_sex, confusion_map, cooccurrence_map, embedding_map
 from ecgkit.figures.counterfactual import (
@@ -34,7 +34,8 @@ from ecgkit.figures.style import PALETTE, STYLE, styled
 
 __all__ = [
     "PALETTE", "STYLE", "age_sex", "annotated_ecg", "attribution_map", "attribution_on_ecg", "augmentation_gallery",
-    "before_after", "before_after_gallery", "confusion_map", "cooccurrence_map", "edit_map", "embedding_map",
-    "gallery", "gan_history", "interval_plot", "label_efficiency", "plot_ecg", "pretraining_curves", "quac_curves",
-    "reliability_diagram", "roc_curves", "style_coordinates", "style_effects", "styled", "sweep", "training_curve",
+    "beeswarm", "before_after", "before_after_gallery", "confusion_map", "cooccurrence_map", "edit_map",
+    "embedding_map", "gallery", "gan_history", "interval_plot", "label_efficiency", "plot_ecg", "pretraining_curves",
+    "quac_curves", "reliability_diagram", "roc_curves", "style_coordinates", "style_effects", "styled", "sweep",
+    "training_curve",
 ]

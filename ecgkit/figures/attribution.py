@@ -1,4 +1,4 @@
-"""Attributions drawn: lead by segment over a cohort, with what is uncertain hatched, and on one ECG on paper."""
+"""Attributions drawn: lead by segment over a cohort, on one ECG on paper, and a cohort's measurements as dots."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import matplotlib
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import LinearSegmentedColormap, to_rgba
@@ -144,3 +146,37 @@ def quac_curves(curves: Mapping[str, tuple[Any, Any]], *, plain: tuple[str, ...]
     ax.grid(color=FAINT, linewidth=0.6)
     figure.legend(loc="outside right upper", frameon=False)
     return figure
+
+
+@styled
+def beeswarm(values: Any, features: Any, names: Sequence[str], label_names: Sequence[str], *, top: int = 10) -> Figure:
+    """A panel per label: of the `top` features that move it most, the most at the top, each ECG a dot.
+
+    Values `(n, n_labels, n_features)` are in probability (`ecgkit.explain.attribution.forest_shap`); the colour is the
+    rank of the ECG's own among the features `(n, n_features)`, grey where missing.
+    """
+    shap, own = np.asarray(values, dtype=float), np.asarray(features, dtype=float)
+    if not shap.size or shap.shape != (len(own), len(label_names), len(names)) or own.shape != shap[:, 0].shape:
+        raise EcgkitError(f"values of shape {shap.shape} and features of {own.shape} for {len(label_names)} labels and "
+                          f"{len(names)} names; expected (n, n_labels, n_features) and (n, n_features)")
+    rank, colours = pd.DataFrame(own).rank(pct=True), matplotlib.colormaps["viridis"].with_extremes(bad=GREY)
+    figure, axes = panels(len(label_names), 2, lambda columns, rows: (WIDTH, 0.6 + (0.7 + 0.2 * top) * rows))
+    for k, (ax, label) in enumerate(zip(axes, label_names, strict=True)):
+        order = np.argsort(-np.abs(shap[:, k]).mean(axis=0), kind="stable")[:top]
+        ax.axvline(0, color=GREY, linewidth=0.6, zorder=0)
+        for row, j in enumerate(order):
+            dots = ax.scatter(shap[:, k, j], row + _aside(shap[:, k, j]), c=rank[j], cmap=colours, vmin=0, vmax=1, s=6,
+                              linewidths=0, plotnonfinite=True, rasterized=True, gid=f"swarm {label}")
+        ax.set_yticks(range(len(order)), [names[j] for j in order])
+        ax.set(title=label, xlabel="adds to the probability", ylim=(len(order) - 0.5, -0.5))
+    bar = figure.colorbar(dots, ax=axes, ticks=[0, 1], location="bottom", shrink=0.3, aspect=30, pad=0.02)
+    bar.ax.set_xticklabels(["low", "high in these ECGs (grey: missing)"])
+    return figure
+
+
+def _aside(x: NDArray[Any]) -> NDArray[np.float64]:
+    """How far dots step aside, to either side in turn, where others of like value are: within 0.4."""
+    alike = pd.Series(np.digitize(x, np.histogram_bin_edges(x, 40)))
+    place = alike.groupby(alike).cumcount().to_numpy()
+    step = (place + 1) // 2 * np.where(place % 2, 1, -1)
+    return 0.4 * step / max(int(np.abs(step).max()), 8)

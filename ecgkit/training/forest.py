@@ -57,8 +57,8 @@ class Forest:
     """Forests of equally many trees, one forest for each label; nodes of all trees follow each other, depth first.
 
     A node's `feature` is the one that it asks for, -1 for a leaf; bins up to its `threshold` go on to the next node,
-    others `skip` so many nodes. A leaf's `threshold` is its share of ECGs with the label, of 255. Trees begin at
-    `roots`, `(n_labels, n_trees)`.
+    others `skip` so many nodes. A leaf's `threshold` is its share of ECGs with the label, of 255, and its `skip` says
+    how many ECGs it was grown from. Trees begin at `roots`, `(n_labels, n_trees)`.
     """
 
     bins: Bins
@@ -70,7 +70,7 @@ class Forest:
     def __post_init__(self) -> None:
         inner, n = np.flatnonzero(self.feature != _LEAF), len(self.feature)
         ends = ((self.feature[inner], len(self.bins.edges)), (inner + self.skip[inner], n), (self.roots, n))
-        if (self.skip[inner] < 1).any() or any((at < 0).any() or (at >= end).any() for at, end in ends):
+        if (self.skip < (self.feature != _LEAF)).any() or any((at < 0).any() or (at >= end).any() for at, end in ends):
             raise ValueError("a tree that goes round or leads nowhere")  # as in a damaged file: never to be walked
 
     def predict(self, features: Features) -> NDArray[np.float64]:
@@ -125,7 +125,7 @@ def random_forest(features: Features, labels: NDArray[np.uint8], *, seed: int, n
     trees = []
     for k, truth in enumerate(y.T):
         if truth.all() or not truth.any():
-            trees.append([_leaf(float(truth[0]))] * n_trees)
+            trees.append([_leaf(float(truth[0]), len(y))] * n_trees)
             continue
         rare = {"class_weight": "balanced", "min_samples_leaf": LEAF} if truth.mean() < RARE else {}
         grown = RandomForestClassifier(n_trees, max_features=TRIED, random_state=seed, **rare).fit(x, truth)
@@ -140,22 +140,22 @@ def random_forest(features: Features, labels: NDArray[np.uint8], *, seed: int, n
 _Tree = tuple[NDArray[np.int16], NDArray[np.uint8], NDArray[np.int32]]
 
 
-def _leaf(share: float) -> _Tree:
+def _leaf(share: float, n: int) -> _Tree:
     return (np.array([_LEAF], dtype=np.int16), np.array([round(_STEPS * share)], dtype=np.uint8),
-            np.zeros(1, dtype=np.int32))
+            np.array([n], dtype=np.int32))
 
 
 def _arrays(tree: object) -> _Tree:
     """Nodes of one of scikit-learn's trees, whose left child is always the next node."""
-    left, right, feature, threshold, value = (
+    left, right, feature, threshold, value, n = (
         np.asarray(getattr(tree, name))
-        for name in ("children_left", "children_right", "feature", "threshold", "value"))
+        for name in ("children_left", "children_right", "feature", "threshold", "value", "n_node_samples"))
     leaf = left == -1
     assert (left[~leaf] == np.flatnonzero(~leaf) + 1).all()
     share = value[:, 0, 1] / value[:, 0].sum(axis=1)
     return (np.where(leaf, _LEAF, feature).astype(np.int16),
             np.where(leaf, np.round(_STEPS * share), np.floor(threshold)).astype(np.uint8),
-            np.where(leaf, 0, right - np.arange(len(left))).astype(np.int32))
+            np.where(leaf, n, right - np.arange(len(left))).astype(np.int32))
 
 
 def _out_of_bag(grown: RandomForestClassifier, x: NDArray[np.uint8]) -> NDArray[np.float64]:

@@ -5,8 +5,9 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from ecgkit.errors import EcgkitError
-from ecgkit.figures import attribution_map, attribution_on_ecg
+from ecgkit.figures import attribution_map, attribution_on_ecg, beeswarm
 from ecgkit.figures.attribution import LOWERS, RAISES
+from ecgkit.figures.style import GREY
 from ecgkit.leads import LEADS
 from tests.figures.helpers import inches, named, png, smallest_text
 
@@ -112,3 +113,37 @@ def test_what_does_not_fit_is_refused():
         attribution_map(values * np.nan, low, high)
     with pytest.raises(EcgkitError, match="highlight has shape"):
         attribution_on_ecg(np.zeros((12, 1000)), np.zeros((12, 900)), FS)
+
+
+def test_a_swarm_has_a_dot_for_each_ecg_in_the_rows_that_matter_most():
+    rng = np.random.default_rng(0)
+    values, features = rng.normal(size=(40, 3, 5)) * [0.1, 0.5, 0.2, 0.4, 0.01], rng.normal(size=(40, 5))
+    features[:4] = np.nan
+    figure = beeswarm(values, features, list("abcde"), ["X", "Y", "Z"], top=3)
+    panels = figure.axes[:3]
+    assert [ax.get_title("left") for ax in panels] == ["X", "Y", "Z"]
+    for k, ax in enumerate(panels):
+        assert ax.get_xlabel() == "adds to the probability"
+        assert [text.get_text() for text in ax.get_yticklabels()] == ["b", "d", "c"]
+        assert ax.get_ylim() == (2.5, -0.5)
+        for row, j in enumerate((1, 3, 2)):
+            dots = ax.collections[row]
+            x, y = dots.get_offsets().T
+            np.testing.assert_array_equal(x, values[:, k, j])
+            assert np.abs(y - row).max() <= 0.4
+            assert len({(round(a, 6), b) for a, b in zip(x, y, strict=True)}) == 40
+            colours = dots.to_rgba(dots.get_array())
+            np.testing.assert_allclose(colours[:4, :3], [to_rgb(GREY)] * 4)
+            order = np.argsort(features[4:, j])
+            assert (np.diff(np.asarray(dots.get_array())[4:][order]) > 0).all()
+    assert figure.axes[-1].get_xticklabels()[0].get_text() == "low"
+    assert png(figure)
+    assert smallest_text(figure) >= 8
+
+
+def test_dots_of_one_value_stand_beside_each_other():
+    figure = beeswarm(np.zeros((9, 1, 1)), np.zeros((9, 1)), ["a"], ["X"])
+    y = np.sort(figure.axes[0].collections[0].get_offsets()[:, 1])
+    np.testing.assert_allclose(y, np.linspace(-0.2, 0.2, 9))
+    with pytest.raises(EcgkitError, match="for 2 labels and 1 names"):
+        beeswarm(np.zeros((9, 1, 1)), np.zeros((9, 1)), ["a"], ["X", "Y"])

@@ -91,6 +91,16 @@ def test_ecgs_of_a_rare_label_weigh_as_much_as_the_others() -> None:
     assert forest.predict(x)[:20, 0].min() > 0.5
 
 
+def test_leaves_tell_how_many_ecgs_they_were_grown_from() -> None:
+    x, y = patients(200, 0)
+    forest, _ = random_forest(x, y, seed=0, n_trees=9)
+    ends = np.append(forest.roots.ravel()[1:], len(forest.feature)).reshape(forest.roots.shape)
+    counts = np.array([[forest.skip[a:b][forest.feature[a:b] < 0].sum() for a, b in zip(*each, strict=True)]
+                       for each in zip(forest.roots, ends, strict=True)])
+    assert (np.abs(counts[:2] - 200 * (1 - np.exp(-1))) < 20).all(), "those that were drawn, once or more"
+    assert (counts[2:] == 200).all()
+
+
 def test_bins_may_be_of_more_ecgs_than_those_with_labels() -> None:
     (x, y), (more, _) = patients(30, 0), patients(500, 1)
     bins = Bins.of(np.concatenate([x, more]))
@@ -117,10 +127,13 @@ def test_a_tree_that_goes_round_is_never_walked() -> None:
     features, labels = rng.normal(size=(50, 3)), rng.integers(2, size=(50, 1), dtype=np.uint8)
     forest, _ = random_forest(features, labels, seed=0, n_trees=3)
     inner = int(np.flatnonzero(forest.feature >= 0)[0])
+    leaf = int(np.flatnonzero(forest.feature < 0)[0])
     for name, value in (("skip", 0), ("skip", -2), ("skip", 10_000), ("feature", 3), ("feature", -5)):
         damaged = getattr(forest, name).copy()
         damaged[inner] = value
         with pytest.raises(ValueError, match="goes round or leads nowhere"):
             replace(forest, **{name: damaged})
+    with pytest.raises(ValueError, match="leads nowhere"):
+        replace(forest, skip=np.where(np.arange(len(forest.skip)) == leaf, -1, forest.skip))
     with pytest.raises(ValueError, match="leads nowhere"):
         replace(forest, roots=forest.roots + len(forest.feature))

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
 from scipy.stats import rankdata
-from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from ecgkit.evaluation.checks import ratio
 from ecgkit.explain.battery.localisation import Array, cell_sums, evidence, same_shape, smoothed, usable
 from ecgkit.leads import INDEPENDENT, from_independent
-
-#: ECGs that pass through a network together.
-BATCH = 64
 
 
 def correlation(a: NDArray[Any], b: NDArray[Any], *, ranked: bool = False) -> Array:
@@ -55,41 +48,12 @@ def consistency(maps_a: NDArray[Any], maps_b: NDArray[Any], cells: NDArray[np.in
 
 
 def randomisation(maps: NDArray[Any], maps_of_randomised: NDArray[Any]) -> Array:
-    """Likeness of maps to those of a `randomised` network: Spearman of absolute values, `(n,)` (Adebayo et al. 2018).
+    """Likeness of maps to those of a randomised network: Spearman of absolute values, `(n,)` (Adebayo et al. 2018).
 
     What explains the network differs: near 0. What shows edges of the signal, whatever the network, stays: near 1.
     """
     same_shape(maps=maps, maps_of_randomised=maps_of_randomised)
     return correlation(np.abs(maps), np.abs(maps_of_randomised), ranked=True)
-
-
-def randomised(model: nn.Module, x: NDArray[np.float32], seed: int) -> nn.Module:
-    """Copy of a network that has learned nothing: weights drawn anew, statistics of batch norm taken from some ECGs.
-
-    Layers with `reset_parameters` are initialised as PyTorch does; other weights are drawn from a normal distribution
-    with their own mean and standard deviation. Without the statistics of `x` the signal would vanish or explode on its
-    way, and maps with it. The copy is in eval mode, and the model stays as it is.
-    """
-    copied = copy.deepcopy(model).eval()
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        torch.manual_seed(seed)
-        for layer in copied.modules():
-            if callable(reset := getattr(layer, "reset_parameters", None)):
-                reset()
-            else:
-                for weight in layer.parameters(recurse=False):
-                    weight.copy_(weight.mean() + weight.std(correction=0) * torch.randn(weight.shape).to(weight.device))
-    norms = [layer for layer in copied.modules() if isinstance(layer, _BatchNorm)]
-    before = [layer.momentum for layer in norms]
-    for layer in norms:
-        layer.train().momentum = None
-    device = next(copied.parameters()).device
-    with torch.no_grad():
-        for start in range(0, len(x), BATCH):
-            copied(torch.from_numpy(np.array(x[start:start + BATCH], dtype=np.float32)).to(device))
-    for layer, momentum in zip(norms, before, strict=True):
-        layer.momentum = momentum
-    return copied.eval()
 
 
 def max_sensitivity(explain: Callable[[NDArray[np.float32]], NDArray[Any]], x: NDArray[np.float32], radius_mv: float,
