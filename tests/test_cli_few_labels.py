@@ -124,7 +124,7 @@ def test_predict_tells_what_moved_the_forest(run: Run, few: Path, records: Path)
 
 
 def test_why_is_asked_of_few_label_models_only(run: Run, records: Path) -> None:
-    code, output, errors = run("predict", records / "ecg", "--why")
+    code, output, errors = run("predict", records / "ecg", "--why", "--model", "ptbxl-superclass")
     assert (code, output, len(errors.splitlines())) == (2, "", 1)
     assert "--why needs a few-label model, and ptbxl-superclass is a network" in errors
 
