@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from ecgkit.datasets.base import ECGDataset
@@ -137,8 +138,9 @@ def together(runs: pd.DataFrame, pairs: Iterable[tuple[str, str]], data: ECGData
              folder: str | Path) -> pd.DataFrame:
     """Join two arms of each pair: the mean of their logits, for each fraction and seed that both were run at.
 
-    Both were trained on the same labels. Predictions are kept in `folder`; the rows are like those of `runs`, of the
-    group "together", with `arm` ``"first + second"``.
+    Both were trained on the same labels; their logits are brought to one scale by mean and spread over the ECGs of
+    fold 9, whose labels are not looked at, so the result orders ECGs and is no probability. Predictions are kept in
+    `folder`; the rows are like those of `runs`, of the group "together", with `arm` ``"first + second"``.
     """
     Path(folder).mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, object]] = []
@@ -147,7 +149,9 @@ def together(runs: pd.DataFrame, pairs: Iterable[tuple[str, str]], data: ECGData
                                                   suffixes=("", "_second"))
         for row in shared.to_dict("records"):
             each = [read_predictions(row[name]) for name in ("predictions", "predictions_second")]
-            joint = {part: expit(np.mean([logit(one[part].clip(LEAST, 1 - LEAST)) for one in each], axis=0))
+            logits = [{part: logit(one[part].clip(LEAST, 1 - LEAST)) for part in ("validation", "test")}
+                      for one in each]
+            joint = {part: expit(np.mean([_scaled(of[part], of["validation"]) for of in logits], axis=0))
                      for part in ("validation", "test")}
             file = Path(folder) / f"{len(rows)}.npz"
             np.savez(file, validation=joint["validation"], test=joint["test"])
@@ -158,6 +162,12 @@ def together(runs: pd.DataFrame, pairs: Iterable[tuple[str, str]], data: ECGData
                          "auroc_test": float(macro(auroc(data.test.labels, joint["test"]))),
                          "predictions": str(file)})
     return pd.DataFrame(rows, columns=runs.columns)
+
+
+def _scaled(x: NDArray[np.floating], by: NDArray[np.floating]) -> NDArray[np.floating]:
+    spread = by.std(axis=0)
+    scaled: NDArray[np.floating] = (x - by.mean(axis=0)) / np.where(spread > 0, spread, 1)
+    return scaled
 
 
 def pairs_of(runs: pd.DataFrame) -> list[tuple[str, str]]:

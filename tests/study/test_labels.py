@@ -97,11 +97,12 @@ def test_two_arms_together_are_the_mean_of_their_logits(three: Path, data: ECGDa
     assert len(joint) == len(FRACTIONS) * 2
     row = joint.iloc[0]
     same = runs[(runs["fraction"] == row["fraction"]) & (runs["seed"] == row["seed"])].set_index("arm")
-    a, b = (gather.read_predictions(same.loc[arm, "predictions"])["test"] for arm in row["arm"].split(" + "))
-    expected = 1 / (1 + np.sqrt((1 - a) / a * (1 - b) / b))
     found = gather.read_predictions(row["predictions"])["test"]
-    near = (a > 0.01) & (a < 0.99) & (b > 0.01) & (b < 0.99)
-    np.testing.assert_allclose(found[near], expected[near], rtol=1e-5)
+    logits = [{part: np.log(p / (1 - p)) for part in ("validation", "test")
+               for p in [gather.read_predictions(same.loc[arm, "predictions"])[part].clip(0.001, 0.999)]}
+              for arm in row["arm"].split(" + ")]
+    z = [(of["test"] - of["validation"].mean(axis=0)) / of["validation"].std(axis=0) for of in logits]
+    np.testing.assert_allclose(found, 1 / (1 + np.exp(-np.mean(z, axis=0))), rtol=1e-5)
     assert row["auroc_test"] == pytest.approx(macro(auroc(data.test.labels, found)))
     assert joint["auroc_test"].mean() > same.loc["a, linear probe", "auroc_test"]
 
