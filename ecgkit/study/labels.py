@@ -326,11 +326,12 @@ def words_beside(methods: pd.DataFrame, runs: pd.DataFrame, control: str | None,
                  without: pd.DataFrame) -> dict[str, str]:
     """Words of the page on `utah` beside its `control`, by its `gains` in each mode, and on what needs no label."""
     macros = {str(name): text for name, text in without["macro"].items()} if "macro" in without else {}
+    believed = [f"{title}, no real label" for title in methods["title"][methods["group"] == "full"]]
     return {
         "utah_probe": told(gains.get("linear probe")), "utah_tuned": told(gains.get("fine-tuned")),
         "utah_n": f"{methods['n_unlabelled']['utah']:,.0f}" if "utah" in methods.index else "none: it was not run",
         "utah_encoder": methods["encoder"].get("utah", "not run"),
         "control_encoder": methods["encoder"][control] if control else "not run",
         "chosen_at": ", ".join(f"{100 * f:g} %" for f in shared_fractions(runs)) or "none",
-        "zero": told(next((text for name, text in macros.items() if name.endswith("no real label")), None)),
+        "zero": told(next((text for name, text in macros.items() if name in believed), None)),
         "age_sex": told(macros.get(NO_SIGNAL))}
