@@ -114,7 +114,7 @@ def contrast(n: int = 256, d: int = 128) -> list[Row]:
 def pretraining(batch: int = 128) -> list[Row]:
     """What drawing and augmenting the views costs of a step of `utah`."""
     data = from_arrays(Cohort(seed=0).signals(range(batch)), np.empty((batch, 0)), (), 100.0)
-    source, method, settings = Recordings(data), utah(), PretrainSettings(augment=utah().augment)
+    source, method, settings = Recordings(data), utah(("guided",)), PretrainSettings(augment=utah().augment)
     generator, items = torch.Generator().manual_seed(0), torch.arange(batch)
     learner = method.learner(Embedder(build_encoder(method.encoder), fs=100.0, crop_len=250), settings, 1)
 
