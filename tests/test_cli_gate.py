@@ -116,10 +116,12 @@ def test_a_railed_record_is_withheld(run: Run, data_root: Path) -> None:
 def test_the_page_of_an_explanation_has_the_warnings_at_its_top(run: Run, records: Path, tmp_path: Path) -> None:
     code, _, errors = run("explain", records / "arms", "--label", "MI", "-o", tmp_path / "page.html")
     assert code == 0, errors
-    header = (tmp_path / "page.html").read_text(encoding="utf-8").split("</header>")[0]
+    header, body = (tmp_path / "page.html").read_text(encoding="utf-8").split("</header>")
     assert "arm electrodes reversed" in header
     assert "The classifier is the network ptbxl-superclass." in header
     assert "less like the training ECGs than" in header
+    assert "Another model, ptbxl-joined" in body
+    assert body.count("<li>") >= 3
     assert "arm electrodes reversed" in errors
     assert run("explain", records / "noise", "--label", "MI", "-o", tmp_path / "other.html")[0] == 2
     assert not (tmp_path / "other.html").exists()

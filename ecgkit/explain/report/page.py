@@ -17,6 +17,7 @@ from torch import nn
 
 from ecgkit.datasets.reader import read_record
 from ecgkit.errors import EcgkitError
+from ecgkit.explain.attribution.forest import reasons_for
 from ecgkit.explain.counterfactual.gan import DEFAULT, load
 from ecgkit.explain.report.changes import (
     Sweep,
@@ -34,9 +35,10 @@ from ecgkit.explain.report.slider import asset, render, slider_html
 from ecgkit.explain.results import AWAY, THERE, Counterfactuals, Explainer, classify, probability, wanted_logits
 from ecgkit.figures.counterfactual import before_after
 from ecgkit.models import Classifier
-from ecgkit.models.weights import model_card, shipped, shipped_explainers
+from ecgkit.models.weights import model_card, shipped, shipped_explainers, shipped_few_labels
 from ecgkit.physiology import measure, repeatability
 from ecgkit.training.checkpoint import whole
+from ecgkit.training.few_labels import FewLabelClassifier
 
 _DPI = 130
 #: What a model card says that belongs on the page, and how it is called there.
@@ -81,6 +83,22 @@ class Explanation:
                               f"{self.answers.probabilities.shape} for {labels} labels")
 
 
+@dataclass(frozen=True)
+class Beside:
+    """A few-label model's name, its probability of the label in print, and its forest's reasons, strongest first."""
+
+    name: str
+    probability: str
+    reasons: list[str]
+
+
+def says_beside(model: FewLabelClassifier, name: str, x: NDArray[np.float32], label: str) -> Beside:
+    """Ask a few-label model about an ECG `(12, sig_len)` in mV and one of its labels."""
+    seen = model.see(x[None])
+    p = 1 / (1 + np.exp(-model.logits(seen)[0, model.label_names.index(label)]))
+    return Beside(name, f"{p:.2f}", reasons_for(model, seen.measured[0])[label])
+
+
 def explain_ecg(explainer: Explainer, classifier: nn.Module, x: NDArray[np.float32], label: str, wanted: float, *,
                 label_names: Sequence[str], fs: float, record: str) -> Explanation:
     """Ask an explainer about one ECG, once at the `wanted` probability of a label, and as `ask_sweep` does."""
@@ -92,7 +110,7 @@ def explain_ecg(explainer: Explainer, classifier: nn.Module, x: NDArray[np.float
 
 def report_html(of: Explanation, *, repeatability: Mapping[str, float], cards: Mapping[str, Mapping[str, Any]],
                 battery: pd.DataFrame | None = None, battery_data: str = "", notes: Sequence[str] = (),
-                network: str = "") -> str:
+                network: str = "", beside: Beside | None = None) -> str:
     """Write the page: HTML that asks for nothing outside and works offline.
 
     Parameters
@@ -106,10 +124,12 @@ def report_html(of: Explanation, *, repeatability: Mapping[str, float], cards: M
         How such explanations did in the battery of tests, printed as it is; on which data, and how many ECGs.
     notes, network : sequence of str, str, optional
         What to beware of in the recording, and the name of the classifier; both stand at the top.
+    beside : Beside, optional
+        What another model says of the same ECG and label.
     """
     sweep = of.sweep
     return render(
-        "report.html", record=of.record, notes=list(notes), network=network,
+        "report.html", record=of.record, notes=list(notes), network=network, beside=beside,
         label=sweep.label, now=f"{sweep.now:.2f}", wanted=f"{of.wanted:.2f}",
         seconds=f"{sweep.original.shape[1] / sweep.fs:g}", fs=f"{sweep.fs:g}", labels=_labels(of),
         answers=[_answer(of, k, repeatability) for k in range(len(of.answers))],
@@ -210,9 +230,17 @@ class RecordPages:
                             record=str(record))
         card = self._cards["explainer"]
         battery = pd.DataFrame(card["battery"]) if "battery" in card else None
+        beside = [says_beside(FewLabelClassifier.load(path), name, signal, label)
+                  for name, path in shipped_few_labels().items() if self._same_ecgs(name)]
         html = report_html(found, repeatability=repeatability(), cards=self._cards, battery=battery,
-                           battery_data=card.get("battery_data", ""), notes=notes, network=self.name)
+                           battery_data=card.get("battery_data", ""), notes=notes, network=self.name,
+                           beside=next(iter(beside), None))
         with whole(page) as partial:
             partial.write_text(html, encoding="utf-8")
         verdict = "valid" if found.answers.valid[0] else str(found.answers.reason[0])
         return f"{label} {found.probabilities[place]:.2f} -> {found.answers.probabilities[0, place]:.2f}, {verdict}"
+
+    def _same_ecgs(self, name: str) -> bool:
+        """Whether a shipped few-label model learnt this label from the ECGs of what is explained."""
+        card, mine = model_card(name), self._cards["classifier"]
+        return card["fingerprint"] == mine.get("fingerprint") and self._label in card["test_auroc"]

@@ -8,7 +8,7 @@ import pytest
 from bs4 import BeautifulSoup
 
 from ecgkit.errors import EcgkitError
-from ecgkit.explain.report.page import Explanation, explain_ecg, report_html
+from ecgkit.explain.report.page import Beside, Explanation, explain_ecg, report_html
 from ecgkit.explain.results import Counterfactuals, judged
 from ecgkit.simulator import Cohort
 from tests.explain.report.sweeps import REPEATABILITY, hand_made
@@ -95,6 +95,19 @@ def test_without_a_battery_there_is_no_such_section():
     assert [h.get_text() for h in page.select("h2")] == [
         "What the classifier says", "Counterfactual", "From one answer to the other", "The models"]
     assert "No measurement changed beyond repeatability." in page.select_one("img")["alt"]
+
+
+def test_another_model_and_its_reasons_stand_before_the_counterfactual():
+    beside = Beside(f"joined {EVIL}", "0.77", ["QRS 148 ms: +0.19", f"{EVIL}: −0.03"])
+    page = BeautifulSoup(report_html(explanation(1), repeatability={}, cards={}, beside=beside), "html.parser")
+    assert [h.get_text() for h in page.select("h2")][:3] == [
+        "What the classifier says", "What measurements say", "Counterfactual"]
+    section = page.select("section")[1]
+    assert [item.get_text() for item in section.select("li")] == beside.reasons
+    assert f"joined {EVIL}, which reads measurements" in section.get_text()
+    assert "gives MI a probability of 0.77" in section.get_text()
+    assert "explains the network, not this model" in section.get_text()
+    assert page.select("img[onerror]") == []
 
 
 def test_an_ecg_is_asked_once_and_along_a_sweep():
