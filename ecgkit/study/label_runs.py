@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import expit
 
 from ecgkit import __version__
 from ecgkit.datasets.base import ECGDataset
@@ -212,7 +211,7 @@ class _Study:
         model = FewLabelClassifier(self.train.fs, seed, self.taught or self.embedder, self.settings.n_trees)
         model.fit_seen(self.seen["train"].rows(labelled), few.labels, groups=few.records["patient_id"], more=more,
                        label_names=self.train.label_names)
-        return expit(model.logits(self.seen["validation"])), expit(model.logits(self.seen["test"]))
+        return model.probabilities(self.seen["validation"]), model.probabilities(self.seen["test"])
 
     def _head(self, few: ECGDataset, seed: int) -> LinearProbe | MlpHead | Forest:
         """What is trained on features that stay as they are."""

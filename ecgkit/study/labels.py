@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from ecgkit.datasets.base import ECGDataset
@@ -24,6 +23,7 @@ from ecgkit.study.efficiency import Curve, efficiency_table, label_curve, labels
 from ecgkit.study.label_runs import FEW as FEW_LABELS
 from ecgkit.study.label_runs import MEASURED, read_predictions
 from ecgkit.study.supervised import age_sex_control
+from ecgkit.training.probe import Standard
 
 #: The variant whose supervised training from random weights others are compared with, and that arm's name.
 CONTROL, REFERENCE = "random", "supervised from scratch"
@@ -151,7 +151,7 @@ def together(runs: pd.DataFrame, pairs: Iterable[tuple[str, str]], data: ECGData
             each = [read_predictions(row[name]) for name in ("predictions", "predictions_second")]
             logits = [{part: logit(one[part].clip(LEAST, 1 - LEAST)) for part in ("validation", "test")}
                       for one in each]
-            joint = {part: expit(np.mean([_scaled(of[part], of["validation"]) for of in logits], axis=0))
+            joint = {part: expit(np.mean([Standard.of(of["validation"])(of[part]) for of in logits], axis=0))
                      for part in ("validation", "test")}
             file = Path(folder) / f"{len(rows)}.npz"
             np.savez(file, validation=joint["validation"], test=joint["test"])
@@ -162,12 +162,6 @@ def together(runs: pd.DataFrame, pairs: Iterable[tuple[str, str]], data: ECGData
                          "auroc_test": float(macro(auroc(data.test.labels, joint["test"]))),
                          "predictions": str(file)})
     return pd.DataFrame(rows, columns=runs.columns)
-
-
-def _scaled(x: NDArray[np.floating], by: NDArray[np.floating]) -> NDArray[np.floating]:
-    spread = by.std(axis=0)
-    scaled: NDArray[np.floating] = (x - by.mean(axis=0)) / np.where(spread > 0, spread, 1)
-    return scaled
 
 
 def pairs_of(runs: pd.DataFrame) -> list[tuple[str, str]]:

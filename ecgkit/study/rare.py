@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit
 
 from ecgkit.datasets.base import ECGDataset
 from ecgkit.errors import EcgkitError
@@ -99,7 +98,7 @@ def few_label_learner(folder: Path, variants: Sequence[str], data: ECGDataset,
 
 def probabilities(model: FewLabelClassifier, seen: Seen) -> NDArray[np.float64]:
     """Probabilities `(n, n_labels)` of what a few-label classifier sees."""
-    return np.asarray(expit(model.logits(seen)))
+    return model.probabilities(seen)
 
 
 def classify_few_positives(train: ECGDataset, joined: tuple[Callable[[int], FewLabelClassifier], dict[str, Seen]], *,

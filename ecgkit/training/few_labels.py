@@ -180,7 +180,7 @@ class FewLabelClassifier:
 
     def predict_proba(self, signals: NDArray[np.float32]) -> NDArray[np.float64]:
         """Calibrated probabilities `(n, n_labels)` of signals `(n, 12, sig_len)` in mV."""
-        return expit(self.decision_function(signals))
+        return self.probabilities(self.see(np.asarray(signals)))
 
     def predict(self, signals: NDArray[np.float32]) -> NDArray[np.uint8]:
         """Labels `(n, n_labels)`, 1 where the probability is one half or more."""
@@ -193,6 +193,10 @@ class FewLabelClassifier:
         members = np.stack([_logit(self.forest_.predict(seen.measured)), self.probe_.logits(seen.embedded)])
         slope, offset = self.line_
         return slope * self._joined(members, seen) + offset
+
+    def probabilities(self, seen: Seen) -> NDArray[np.float64]:
+        """Calibrated probabilities `(n, n_labels)` from what `see` gave."""
+        return np.asarray(expit(self.logits(seen)))
 
     def save(self, path: str | Path, card: dict[str, Any]) -> None:
         """Write everything, the encoder too, and a model card, to a file named `.safetensors`, whole or not at all."""

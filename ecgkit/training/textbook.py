@@ -60,17 +60,12 @@ def textbook(embedder: Embedder, simulated: Classifier, data: ECGDataset, measur
     signals, names = data.signals, simulated.label_names
     says = simulated.in_batches(signals, 64, n_outputs=len(names), doing="asking the simulator's network").numpy()
     rules = rule_scores(measured.embed(signals), names)
-    both = np.stack([_scaled(says), np.where(np.isnan(rules), _scaled(says), _scaled(rules))])
-    scores = _scaled(both.mean(axis=0))
+    says, rules = (Standard.of(scores)(scores) for scores in (says, rules))
+    both = (says + np.where(np.isnan(rules), says, rules)) / 2
+    scores = Standard.of(both)(both)
     features = embedder.embed(signals)
     standard = Standard.of(features)
     x = standard(features)
     weight = np.asarray(np.linalg.solve(x.T @ x + RIDGE * np.eye(x.shape[1]), x.T @ scores).T, dtype=np.float64)
     weight /= (x @ weight.T).std(axis=0)[:, None]
     return classifier_of(embedder, LinearProbe(standard, weight, np.zeros(len(weight)), RIDGE), names)
-
-
-def _scaled(x: NDArray[np.floating]) -> NDArray[np.float64]:
-    spread = x.std(axis=0)
-    scaled: NDArray[np.float64] = (x - x.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
-    return scaled

@@ -95,7 +95,7 @@ class Beside:
 def says_beside(model: FewLabelClassifier, name: str, x: NDArray[np.float32], label: str) -> Beside:
     """Ask a few-label model about an ECG `(12, sig_len)` in mV and one of its labels."""
     seen = model.see(x[None])
-    p = 1 / (1 + np.exp(-model.logits(seen)[0, model.label_names.index(label)]))
+    p = model.probabilities(seen)[0, model.label_names.index(label)]
     return Beside(name, f"{p:.2f}", reasons_for(model, seen.measured[0])[label])
 
 
@@ -206,6 +206,8 @@ class RecordPages:
         self.name = str(classifier or explainer)
         self._cards = {"classifier": model_card(shipped().get(self.name, self.name)),
                        "explainer": model_card(shipped_explainers().get(str(explainer), explainer))}
+        alike = next(filter(self._same_ecgs, shipped_few_labels()), None)
+        self._few_label = (FewLabelClassifier.load(alike), alike) if alike else None
 
     @property
     def classifier(self) -> Classifier:
@@ -230,11 +232,9 @@ class RecordPages:
                             record=str(record))
         card = self._cards["explainer"]
         battery = pd.DataFrame(card["battery"]) if "battery" in card else None
-        beside = [says_beside(FewLabelClassifier.load(path), name, signal, label)
-                  for name, path in shipped_few_labels().items() if self._same_ecgs(name)]
         html = report_html(found, repeatability=repeatability(), cards=self._cards, battery=battery,
                            battery_data=card.get("battery_data", ""), notes=notes, network=self.name,
-                           beside=next(iter(beside), None))
+                           beside=says_beside(*self._few_label, signal, label) if self._few_label else None)
         with whole(page) as partial:
             partial.write_text(html, encoding="utf-8")
         verdict = "valid" if found.answers.valid[0] else str(found.answers.reason[0])
