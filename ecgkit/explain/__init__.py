@@ -7,8 +7,10 @@
 from ecgkit.explain.attribution.methods import METHODS, attribute, completeness_error
 from ecgkit.explain.baselines import PGD, LatentAscent, NearestUnlikeNeighbour, Wachter
 from ecgkit.explain.counterfactual.gan import CounterfactualGAN, load
+from ecgkit.explain.discovery.carried import answers, carried
+from ecgkit.explain.discovery.shape import Shapes
 from ecgkit.explain.results import Counterfactuals, Explainer
-from ecgkit.explain.style.explainer import StyleExplainer
 
 __all__ = ["METHODS", "PGD", "CounterfactualGAN", "Counterfactuals", "Explainer", "LatentAscent",
-           "NearestUnlikeNeighbour", "StyleExplainer", "Wachter", "attribute", "completeness_error", "load"]
+           "NearestUnlikeNeighbour", "Shapes", "Wachter", "answers", "attribute", "carried", "completeness_error",
+           "load"]

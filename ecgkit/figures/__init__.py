@@ -15,10 +15,10 @@ from ecgkit.figures.cohort import age_sex, confusion_map, cooccurrence_map, embe
 from ecgkit.figures.counterfactual import (
     before_after,
     before_after_gallery,
+    changed_beats,
     edit_map,
     gan_history,
-    style_coordinates,
-    style_effects,
+    planted_hits,
     sweep,
 )
 from ecgkit.figures.curves import (
@@ -34,8 +34,8 @@ from ecgkit.figures.style import PALETTE, STYLE, styled
 
 __all__ = [
     "PALETTE", "STYLE", "age_sex", "annotated_ecg", "attribution_map", "attribution_on_ecg", "augmentation_gallery",
-    "beeswarm", "before_after", "before_after_gallery", "confusion_map", "cooccurrence_map", "edit_map",
-    "embedding_map", "gallery", "gan_history", "interval_plot", "label_efficiency", "plot_ecg", "pretraining_curves",
-    "quac_curves", "reliability_diagram", "roc_curves", "style_coordinates", "style_effects", "styled", "sweep",
+    "beeswarm", "before_after", "before_after_gallery", "changed_beats", "confusion_map", "cooccurrence_map",
+    "edit_map", "embedding_map", "gallery", "gan_history", "interval_plot", "label_efficiency", "planted_hits",
+    "plot_ecg", "pretraining_curves", "quac_curves", "reliability_diagram", "roc_curves", "styled", "sweep",
     "training_curve",
 ]

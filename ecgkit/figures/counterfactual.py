@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -158,22 +157,21 @@ def gan_history(history: pd.DataFrame) -> Figure:
     return figure
 
 
-#: Lowest value of the coordinate, as it is, highest.
-VALUES = {"lowest": PALETTE[0], "as it is": GREY, "highest": PALETTE[1]}
+#: A beat as it is, and with one number of its shape changed.
+VALUES = {"as it is": GREY, "changed": PALETTE[1]}
 
 
 @styled
-def style_coordinates(beats: Any, names: Sequence[str], fs: float, *,
-                      leads: Sequence[str] = ("II", "V1", "V2", "V5")) -> Figure:
-    """Mean beats at the lowest and the highest value of some coordinates: one row each, one column per lead.
+def changed_beats(beats: Any, names: Sequence[str], fs: float, *,
+                  leads: Sequence[str] = ("I", "aVF", "V1", "V3", "V5")) -> Figure:
+    """Mean beats as they are and with one thing changed: one row for each change, one column per lead.
 
-    Beats are `(n_coordinates, 3, 12, period)` in mV: lowest, as it is, highest. Names, one per coordinate, say which of
-    its ends they are about.
+    Beats are `(n_changes, 2, 12, period)` in mV: as it is, changed. Names, one per change, say what it is.
     """
     beats = np.asarray(beats, dtype=np.float64)
-    if beats.ndim != 4 or beats.shape[1:3] != (3, N_LEADS) or len(beats) != len(names) or not len(beats):
-        raise EcgkitError(f"beats of shape {beats.shape} with {len(names)} names; expected (n_coordinates, 3, "
-                          f"{N_LEADS}, period) and one name each")
+    if beats.ndim != 4 or beats.shape[1:3] != (2, N_LEADS) or len(beats) != len(names) or not len(beats):
+        raise EcgkitError(f"beats of shape {beats.shape} with {len(names)} names; expected (n_changes, 2, {N_LEADS}, "
+                          "period) and one name each")
     figure = Figure(figsize=(WIDTH, 0.6 + 1.35 * len(beats)), layout="constrained")
     rows = figure.subfigures(len(beats), 1, squeeze=False, height_ratios=[1.0] * (len(beats) - 1) + [1.3])[:, 0]
     ms = np.arange(beats.shape[3]) * 1000 / fs
@@ -195,37 +193,25 @@ def style_coordinates(beats: Any, names: Sequence[str], fs: float, *,
 
 
 @styled
-def style_effects(effects: pd.DataFrame, labels: Sequence[str] | None = None) -> Figure:
-    """Forest plot of what each coordinate does to the measurements in its name, with 95 % intervals.
+def planted_hits(asked: pd.DataFrame) -> Figure:
+    """Which planted features each way of discovery found, by how much the networks use them.
 
-    The effects, indexed by `coordinate` and `measurement`, are those of `ecgkit.explain.StyleExplainer.names`. They are
-    drawn in spreads (standard deviations over beats), so that milliseconds and millivolts share an axis; the text is in
-    the measurement's unit. `labels` stand left of each coordinate, in their order; 1, 2, ... by default.
+    One row of `asked` for each question and `way`, with `used`, by how much the AUROC falls without the feature, and
+    `hit`, 1 where it was found.
     """
-    shown = effects[effects["telling"]]
-    if not len(shown):
-        raise EcgkitError("no coordinate acts on a measurement; there is nothing to draw")
-    coordinates = list(dict.fromkeys(effects.index.get_level_values("coordinate")))
-    told = dict(zip(coordinates, labels or [str(k + 1) for k in range(len(coordinates))], strict=True))
-    place = shown.index.get_level_values("coordinate")
-    y = np.arange(len(shown)) + np.cumsum(np.append(False, place[1:] != place[:-1])) * 0.6
-    figure = Figure(figsize=(WIDTH, 0.8 + 0.24 * y[-1]), layout="constrained")
+    ways = list(asked["way"].unique())
+    figure = Figure(figsize=(WIDTH, 0.9 + 0.6 * len(ways)), layout="constrained")
     ax = figure.subplots()
-    low, middle, high = (shown[name] / shown["spread"] for name in ("effect_low", "effect", "effect_high"))
-    colours = [PALETTE[coordinates.index(coordinate) % len(PALETTE)] for coordinate in place]
-    ax.hlines(y, low, high, color=colours, linewidth=1.8)
-    ax.scatter(middle, y, color=colours, s=22, zorder=3)
-    ax.axvline(0, color=GREY, linewidth=1)
-    values = shown[["effect", "effect_low", "effect_high"]].to_numpy()
-    for at, unit, (effect, left, right) in zip(y, shown["unit"], values, strict=True):
-        digits, sign = (2, " mV") if unit == "mV" else (0, " ms" if unit == "ms" else "°")
-        ax.text(1.02, at, f"{effect:+.{digits}f}{sign} ({left:+.{digits}f} to {right:+.{digits}f})".replace("-", "−"),
-                transform=ax.get_yaxis_transform(), va="center", fontsize=8.5)
-    first = np.append(True, place[1:] != place[:-1])
-    ax.set(yticks=y, ylim=(y[-1] + 0.6, -0.6), xlabel="effect in standard deviations over beats, with 95 % interval",
-           yticklabels=[f"{textwrap.shorten(told[c], 30)}  {says}" if start else says
-                        for c, says, start in zip(place, shown["says"], first, strict=True)])
+    spread = np.random.default_rng(0)
+    for hit, colour, name, marker in ((1, PALETTE[0], "found", "o"), (0, PALETTE[1], "not found", "x")):
+        part = asked[asked["hit"] == hit]
+        y = part["way"].map(ways.index) + spread.uniform(-0.28, 0.28, len(part))
+        ax.scatter(part["used"], y, color=colour, marker=marker, s=22, linewidth=1.2, label=name, alpha=0.8)
+    ax.axvline(0.05, color=GREY, linewidth=1)
+    ax.set(yticks=range(len(ways)), yticklabels=ways, ylim=(len(ways) - 0.5, -0.5),
+           xlabel="by how much the networks' AUROC falls without the planted feature")
     ax.grid(axis="x", color=FAINT, linewidth=0.6)
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside upper right", ncols=2)
     return figure

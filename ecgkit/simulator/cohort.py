@@ -19,6 +19,7 @@ from ecgkit.simulator.catalogue import ALL_NAMES, EDIT_NAMES
 from ecgkit.simulator.heart import heart_vector, to_leads, wavelets
 from ecgkit.simulator.keyed import Keyed
 from ecgkit.simulator.noise import electrode_noise, noise_leads
+from ecgkit.simulator.planted import PLANTS, planted
 from ecgkit.simulator.population import Examination, examine
 from ecgkit.simulator.waves import Intervals, Waves, intervals, waves
 
@@ -38,6 +39,7 @@ class Cohort:
 
     Every method takes `indices`, ECG numbers, and most take `severity`, `(n, n_edits)` in the order of `edit_names`,
     which replaces the patients' own diseases and leaves all else as it is. There are 12 diseases, and 30 with `finer`.
+    `doses`, `(n, n_plants)` in the order of `ecgkit.simulator.PLANTS`, are of planted features; none by default.
     `remove` names the diseases in question, all by default. The number of `threads`, by default one for each processor
     that may be used, does not change a result. What makes no sense raises `EcgkitError`.
 
@@ -110,7 +112,7 @@ class Cohort:
         return reduced
 
     def signals(self, indices: ArrayLike, *, severity: NDArray[Any] | None = None,
-                threads: int | None = None) -> NDArray[np.float32]:
+                doses: NDArray[Any] | None = None, threads: int | None = None) -> NDArray[np.float32]:
         """ECGs in millivolts, `(n, 12, sig_len)`.
 
         Limb-lead algebra holds exactly: noise is added at the electrodes, and III, aVR, aVL, aVF are derived from I
@@ -123,12 +125,12 @@ class Cohort:
                 leads += np.float32(self.noise) * noise_leads(potential)
             return leads
 
-        return self._in_chunks(make, indices, severity, threads)
+        return self._in_chunks(make, indices, severity, threads, doses)
 
-    def clean(self, indices: ArrayLike, *, severity: NDArray[Any] | None = None,
+    def clean(self, indices: ArrayLike, *, severity: NDArray[Any] | None = None, doses: NDArray[Any] | None = None,
               threads: int | None = None) -> NDArray[np.float32]:
         """ECGs without noise, `(n, 12, sig_len)`; see `signals`."""
-        return self._in_chunks(self._clean, indices, severity, threads)
+        return self._in_chunks(self._clean, indices, severity, threads, doses)
 
     def counterfactual(self, indices: ArrayLike, remove: str | Iterable[str] | None = None, *,
                        severity: NDArray[Any] | None = None, threads: int | None = None) -> NDArray[np.float32]:
@@ -174,10 +176,13 @@ class Cohort:
     def _keyed(self) -> Keyed:
         return Keyed(self.seed)
 
-    def _examine(self, ids: NDArray[np.int64], severity: NDArray[Any] | None = None) -> Examination:
-        """Patients and days of some ECGs, with other diseases where those are given."""
+    def _examine(self, ids: NDArray[np.int64], severity: NDArray[Any] | None = None,
+                 doses: NDArray[Any] | None = None) -> Examination:
+        """Patients and days of some ECGs, with other diseases, and planted features, where those are given."""
         who = examine(self._keyed, ids, self.visits, self.variation, finer=self.finer)
-        return who if severity is None else replace(who, severity=_checked(severity, len(ids), self.edit_names))
+        if severity is not None:
+            who = replace(who, severity=_checked(severity, len(ids), self.edit_names))
+        return who if doses is None else replace(who, variation=planted(who.variation, doses))
 
     def _beats(self, who: Examination) -> rhythm.Beats:
         return rhythm.beats(self._keyed, who.ids, heart_rate=who.heart_rate, respiration=who.respiration,
@@ -193,17 +198,22 @@ class Cohort:
         return to_leads(who.field, vector)
 
     def _in_chunks(self, make: Callable[[Examination], NDArray[np.float32]], indices: ArrayLike,
-                   severity: NDArray[Any] | None, threads: int | None) -> NDArray[np.float32]:
+                   severity: NDArray[Any] | None, threads: int | None,
+                   doses: NDArray[Any] | None = None) -> NDArray[np.float32]:
         """Twelve leads of what `make` gives eight leads of, a chunk of ECGs at a time."""
         ids = _numbers(indices)
         given = None if severity is None else _checked(severity, len(ids), self.edit_names)
+        if doses is not None and np.shape(doses) != (len(ids), len(PLANTS)):
+            raise EcgkitError(f"doses of shape {np.shape(doses)} for {len(ids)} ECGs: give ({len(ids)}, {len(PLANTS)}) "
+                              f"numbers, in the order {', '.join(PLANTS)}")
         step = max(1, CHUNK // self.sig_len)
         np.empty(KEPT, dtype=np.uint8)
         out = np.empty((len(ids), N_LEADS, self.sig_len), dtype=np.float32)
 
         def fill(start: int) -> None:
             part = slice(start, start + step)
-            out[part] = from_independent(make(self._examine(ids[part], None if given is None else given[part])))
+            mine, dose = (None if all_ is None else all_[part] for all_ in (given, doses))
+            out[part] = from_independent(make(self._examine(ids[part], mine, dose)))
 
         with ThreadPoolExecutor(threads or _processors()) as pool:
             list(pool.map(fill, range(0, len(ids), step)))

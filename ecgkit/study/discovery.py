@@ -1,38 +1,43 @@
-"""Page 11, discovery: what style coordinates do in other beats, whether cardiology names them, and age and sex."""
+"""Page 11, its second half: what carries each label in networks trained on ECGs, and what of it cardiology names."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression, RidgeCV
-from sklearn.model_selection import GridSearchCV
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from ecgkit.datasets.base import ECGDataset
 from ecgkit.errors import EcgkitError
-from ecgkit.evaluation import Bootstrap, auroc, bootstrap, paired_difference, resample_patients, with_ends
-from ecgkit.evaluation.checks import ratio
-from ecgkit.explain.style.attfind import Move, mean_of
-from ecgkit.explain.style.beats import NAMED, said, style_beats, telling
-from ecgkit.explain.style.explainer import Discovery, StyleExplainer, moves_of
-from ecgkit.explain.style.training import LEAST_VARIETY, StyleSettings
-from ecgkit.models import load_classifier
+from ecgkit.evaluation import with_ends
+from ecgkit.explain.attribution.players import beat_aligned
+from ecgkit.explain.discovery.carried import LEAST_SHARE, RATE, answers, carried
+from ecgkit.explain.discovery.shape import UNITS, Shapes
+from ecgkit.leads import LEADS
 from ecgkit.models.windowed import Classifier
-from ecgkit.physiology import delineate, load_rules, median_beats
+from ecgkit.physiology import load_rules, measure
+from ecgkit.physiology.repeat import limits_of_agreement
 from ecgkit.physiology.verdicts import DEFINITIONS
-from ecgkit.study.counterfactuals import classifiers_in
+from ecgkit.study.counterfactuals import train_explained
+from ecgkit.training import Schedule, SupervisedSettings
 
-#: Kinds of coordinates of a label, the nearest to cardiology first.
-DEFINING, FURTHER, CANDIDATE, SILENT = "defining sign", "further sign", "candidate", "no measurement moves"
-KINDS = (DEFINING, FURTHER, CANDIDATE, SILENT)
+Array = NDArray[np.float64]
+_INTERVALS = {"pr": "PR", "qrs": "QRS", "qt": "QT", "p_duration": "P duration"}
+_ANGLES = {"axis": "axis", "t_axis": "T axis"}
+_LEAD_KINDS = {"p": "P", "q": "Q", "r": "R", "s": "S", "rp": "R'", "t": "T", "st60": "ST60"}
+#: Measurements that tell what a change of a number does to an ECG, in words. III and aVR only repeat I and II.
+NAMED: dict[str, str] = _INTERVALS | _ANGLES | {
+    f"{kind}_{lead}": f"{text} {lead}" for kind, text in _LEAD_KINDS.items() for lead in LEADS
+    if lead not in ("III", "aVR")}
+#: Changes below these tell nothing: about what two halves of one ECG differ by.
+LEAST = {"pr": 10.0, "qrs": 5.0, "qt": 12.0, "p_duration": 10.0, "axis": 10.0, "t_axis": 10.0}
+LEAST_MV = 0.05
+#: What a discovery is to cardiology: a sign of the rules that define the label, of other rules for it, or of none.
+DEFINING, FURTHER, CANDIDATE = "defining sign", "further sign", "candidate"
 #: Rules beside the defining ones that stand for statements of a superclass: also these signs are cardiology's.
 FURTHER_RULES: Mapping[str, tuple[str, ...]] = {
     "MI": ("acute anterior infarction", "acute lateral infarction", "acute inferior infarction", "ST elevation",
@@ -76,20 +81,6 @@ def further_signs(label: str) -> set[str]:
     return signs_of(FURTHER_RULES.get(label, ())) - defining_signs(label)
 
 
-def graded(effects: pd.DataFrame, label: str) -> dict[str, str]:
-    """Say whether a coordinate's name holds a sign of a label, from its effects (`StyleExplainer.names`).
-
-    `kind` is the first of `KINDS` that fits what is in the name; `sign`, of the label's signs that move surely and by
-    more than repeatability, the one that moves most, in words, whether the name holds it or not; "" for none.
-    """
-    own, further = defining_signs(label), further_signs(label)
-    named = set(effects.index[effects["telling"]])
-    kind = (DEFINING if named & own else FURTHER if named & further else CANDIDATE if named else SILENT)
-    signs = effects[effects.index.isin(own | further)]
-    most = telling(signs, int(effects["n"].max()), 1)
-    return {"kind": kind, "sign": said(most[0], float(signs.loc[most[0], "effect"])) if most else ""}  # type: ignore[arg-type]
-
-
 def _measured_by(measurement: str, leads: Sequence[str]) -> set[str]:
     if measurement in _WHOLE_SIGNS:
         return set(_WHOLE_SIGNS[measurement])
@@ -99,276 +90,144 @@ def _measured_by(measurement: str, leads: Sequence[str]) -> set[str]:
     return found | ({"s_V1", "q_V1"} if base == "sokolow" else set())
 
 
-Array = NDArray[np.float64]
-#: Fewer ECGs with known age and sex than this have no correlations.
-_FEWEST = 10
-#: Fewer beats without the label than this tell nothing of what raises it.
-_FEWEST_OPEN = 5
+#: Kinds of networks that are asked, and how many of each beside the first.
+BESIDE = {"trained": 2, "shuffled": 1, "random": 1}
+#: ECGs in which it is measured what a change of a number does.
+N_SEEN = 100
 
 
-@dataclass(frozen=True)
-class BeatSet:
-    """One beat of each ECG of `data`, `(n, 12, period)` as of `ecgkit.explain.style.beats`."""
-
-    beats: NDArray[np.float32]
-    data: ECGDataset
-
-    def __len__(self) -> int:
-        return len(self.beats)
-
-    @property
-    def patients(self) -> NDArray[np.generic]:
-        """Whose they are, `(n,)`."""
-        return self.data.records["patient_id"].to_numpy()
+def networks(data: ECGDataset, *, shipped: str, epochs: int, checkpoints: Path) -> dict[str, list[Classifier]]:
+    """Networks by kind: trained on the labels, the first of them a shipped one; on shuffled labels; not trained."""
+    settings = SupervisedSettings(schedule=Schedule(epochs=epochs))
+    found = {}
+    for kind, n_beside in BESIDE.items():
+        first, others = train_explained(kind, data, settings=settings, twins=[settings.encoder] * n_beside,
+                                        shipped=shipped if kind == "trained" else "", checkpoints=checkpoints)
+        found[kind] = [first, *others]
+    return found
 
 
-def beat_set(data: ECGDataset, n_most: int = 0) -> BeatSet:
-    """The median beats of ECGs, of `n_most` at most, evenly spaced; ECGs without a usable beat are left out."""
-    if 0 < n_most < len(data):
-        data = data.subset(np.linspace(0, len(data) - 1, n_most).round().astype(int))
-    signals = data.signals
-    found = style_beats(median_beats(signals, delineate(signals, data.fs)), data.fs)
-    return BeatSet(found.signals, data.subset(found.rows))
+def discoveries(by_kind: Mapping[str, Sequence[Classifier]], data: ECGDataset, labels: Sequence[str], *,
+                n_boot: int = 500) -> pd.DataFrame:
+    """What carries each label in networks of each kind: found on fold 9, and confirmed on fold 10 or not.
 
-
-def networks(folder: str | Path, data: ECGDataset, shipped: str = "") -> dict[str, Classifier]:
-    """The trained network of 09_counterfactuals, or a shipped one, and that of random weights, by kind."""
-    found = classifiers_in(folder, data, ("trained", "random"))
-    return found | ({"trained": load_classifier(shipped)} if shipped else {})
-
-
-def fitted(classifiers: Mapping[str, Classifier], train: BeatSet, *, steps: int, widths: Sequence[int],
-           least_variety: float, checkpoints: Path) -> dict[str, StyleExplainer]:
-    """A style explainer of each classifier, by its kind."""
-    settings = StyleSettings(steps=steps, averaging=min(0.995, 1 - 10 / steps), least_variety=least_variety,
-                             generator={"widths": tuple(widths)})
-    return {kind: StyleExplainer(model, label_names=model.label_names, fs=train.data.fs, settings=settings).fit(
-        train.beats, checkpoints=checkpoints) for kind, model in classifiers.items()}
-
-
-def readings(explainer: StyleExplainer, classifier: Classifier, test: BeatSet) -> dict[str, Array]:
-    """The classifier's probabilities `(n, n_labels)` of the whole ECGs, of one beat, and of that beat drawn again."""
-    return {"whole ECG": classifier.predict(test.data.signals), "one beat": explainer.probabilities(test.beats),
-            "one beat, drawn again": explainer.probabilities(explainer.redrawn(test.beats))}
-
-
-def compared_to_whole(read: Mapping[str, Array], test: BeatSet, label_names: Sequence[str], *,
-                      n_boot: int = 1000) -> dict[str, pd.DataFrame]:
-    """`paired_difference` of the AUROC of every further reading and of the first."""
-    truth = test.data.labels[:, [test.data.label_names.index(name) for name in label_names]]
-    whole, *others = read
-    return {name: paired_difference(truth, read[name], read[whole], test.patients, label_names=label_names,
-                                    n_boot=n_boot) for name in others}
-
-
-def discover(explainer: StyleExplainer, search: BeatSet, test: BeatSet, label: str, *, n_top: int = 10,
-             n_search: int = 60) -> Discovery:
-    """Coordinates that raise a label, sought in `n_search` open beats of `search`, named and tried in `test`."""
-    place = explainer.label_names.index(label)
-    open_beats, tried = (np.flatnonzero(explainer.probabilities(each.beats)[:, place] < 0.5)
-                         for each in (search, test))
-    if min(len(open_beats), len(tried)) < _FEWEST_OPEN:
-        raise EcgkitError(f"the classifier does not give {label} to {len(open_beats)} of {len(search)} beats to search "
-                          f"in and {len(tried)} of {len(test)} to try it in; {_FEWEST_OPEN} of each are needed")
-    chosen = np.random.default_rng(0).permutation(open_beats)[:n_search]
-    return explainer.explain(test.beats, label, search=search.beats[np.sort(chosen)], n_top=n_top,
-                             patients=test.patients)
-
-
-def discover_all(explainers: Mapping[str, StyleExplainer], search: BeatSet, test: BeatSet, labels: Sequence[str],
-                 **options: Any) -> tuple[dict[tuple[str, str], Discovery], list[str]]:
-    """`discover` each label of each kind of network: what was found, by kind and label, and why others were not."""
-    found, silent = {}, []
-    for kind, explainer in explainers.items():
-        for label in labels:
-            try:
-                found[kind, label] = discover(explainer, search, test, label, **options)
-            except EcgkitError as why:
-                silent.append(f"{label} ({kind}): {why}")
-    if not any(kind == "trained" for kind, _ in found):
-        raise EcgkitError("no label could be explained: " + "; ".join(silent))
-    return found, silent
-
-
-def coordinate_table(explainer: StyleExplainer, found: Discovery, test: BeatSet, *,
-                     n_boot: int = 1000) -> pd.DataFrame:
-    """The coordinates of a label by `rank` from 1, with their effects in beats that they were not sought in.
-
-    The columns are `label`, `coordinate`, `end`, `place`, `name`, `kind` and `sign` (`graded`), `search_effect` (in the
-    beats where it was sought), and in those test beats that the label could be raised in: `n`, `agreement` (share in
-    which the logit rises), `effect` (mean change of the logit), `effect_low`, `effect_high`.
+    By `kind`, `label` and `number`: `carried` on fold 9, where how a label moves a number is seen in folds 1 to 9; the
+    same of fold 10 alone with the ending `_10`; and `confirmed`, for what was found: the same sign, a share of at least
+    `LEAST_SHARE` in every network, and sure among all that were found for the label (Bonferroni). Labels that all ECGs
+    of a fold have, or none, are left out.
     """
-    changes, patients = _open_changes(explainer, found, test)
-    mean = mean_of(changes, patients, n_boot=n_boot).columns("effect") | {"effect": changes.mean(axis=0)}
-    kept = found.coordinates[["coordinate", "end", "place", "name"]]
-    kinds = pd.DataFrame([graded(found.effects.loc[c], found.label) for c in kept["coordinate"]], kept.index)
-    table = pd.concat([kept, kinds], axis=1).assign(
-        label=found.label, search_effect=found.coordinates["effect"], n=len(changes),
-        agreement=(changes > 0).mean(axis=0), **mean)
-    return table.set_axis(pd.RangeIndex(1, len(table) + 1, name="rank"))
+    other = [each.label_names for some in by_kind.values() for each in some if each.label_names != data.label_names]
+    if other:
+        raise EcgkitError(f"a network has the labels {', '.join(other[0])}, {data.name} has "
+                          f"{', '.join(data.label_names)}; give a network of these")
+    learnt, old, new = Shapes.of(data.train.signals, data.fs).numbers, data.validation, data.test
+    first, second = (Shapes.of(fold.signals, data.fs) for fold in (old, new))
+    said, said_again = ({kind: answers(some, shapes) for kind, some in by_kind.items()} for shapes in (first, second))
+    tables = {}
+    for kind, label in product(by_kind, labels):
+        k = list(data.label_names).index(label)
+        if any(len(np.unique(part.labels[:, k])) < 2 for part in (old, new)):
+            continue
+        truth = np.concatenate([data.train.labels[:, k], old.labels[:, k]])
+        whose = np.concatenate([part.records["patient_id"].to_numpy() for part in (data.train, old)])
+        found = carried(said[kind][0][:, :, k], said[kind][1][:, :, k], np.concatenate([learnt, first.numbers]), truth,
+                        whose, asked=np.arange(len(truth)) >= len(learnt), n_boot=n_boot)
+        again = carried(said_again[kind][0][:, :, k], said_again[kind][1][:, :, k], second.numbers, new.labels[:, k],
+                        new.records["patient_id"].to_numpy(), n_boot=n_boot)
+        sure = again["p"] * max(1, int(found["found"].sum())) <= RATE
+        found["confirmed"] = found["found"] & sure & (again["least"] >= LEAST_SHARE) & (
+            np.sign(again["moved"]) == np.sign(found["moved"]))
+        tables[kind, label] = found.join(again.add_suffix("_10"))
+    return pd.concat(tables, names=["kind", "label"])
 
 
-def carried_table(explainer: StyleExplainer, found: Discovery, table: pd.DataFrame, test: BeatSet, *,
-                  n_boot: int = 1000) -> pd.DataFrame:
-    """How much of the effect each `kind` of coordinate of a `coordinate_table` carries.
+def meanings(found: pd.DataFrame, data: ECGDataset) -> pd.DataFrame:
+    """What was found in the trained networks is in measurements, and to cardiology; confirmed or not.
 
-    The columns are `label`, `coordinates` (how many), `share` of the sum of the mean changes of the logit that the
-    moves make one by one, with `share_low` and `share_high`, and `flipped`, the share of beats that those of this kind
-    take across a probability of 0.5 together.
+    Each number is changed as its label moves it, in ECGs of the test fold, and these are measured again. By `label` and
+    `number`, the largest share first: `name`, up to three measurements that change most; `kind`, as `DEFINING` says;
+    `confirmed`; and `moved`, `share`, `share_low`, `share_high` of fold 10. Of a label without any finding, the number
+    of the largest share.
     """
-    changes, patients = _open_changes(explainer, found, test)
-    kinds = list(dict.fromkeys(table["kind"]))
-    member = np.stack([table["kind"] == kind for kind in kinds], axis=1).astype(np.float64)
-    mean = mean_of(changes, patients, n_boot=n_boot)
-    shares = Bootstrap(*(values @ member / values.sum(axis=-1, keepdims=True)
-                         for values in (mean.estimate, mean.samples)))
-    moves = moves_of(found.coordinates)
-    flipped = [explainer.flips(test.beats, found.label, [m for m, has in zip(moves, one, strict=True) if has])
-               for one in member.T]
-    return pd.DataFrame({"label": found.label, "coordinates": member.sum(axis=0).astype(int), **shares.columns("share"),
-                         "flipped": flipped}, index=pd.Index(kinds, name="kind"))
-
-
-def age_sex_table(explainer: StyleExplainer, moves: Sequence[Move], test: BeatSet, *,
-                  n_boot: int = 1000) -> pd.DataFrame:
-    """Rank correlation of moves' coordinates (each `coordinate` and `end` once) with age and sex.
-
-    The columns are `n`, then for `age` and `sex` (1 female) the correlation with its ends `_low` and `_high`, positive
-    where older patients, or women, stand nearer to the end of the move; the same with `_held` before these ends: of
-    what is left of the ranks when a linear function of the labels is taken off. The ranks stand through the resamples,
-    as the labels' share does. nan where a side never varies.
-    """
-    who = test.data.records[["age", "sex"]].astype(np.float64)
-    known = who.notna().all(axis=1).to_numpy()
-    once = list(dict.fromkeys(moves))
-    index = pd.MultiIndex.from_tuples([(move.coordinate, move.end) for move in once], names=["coordinate", "end"])
-    columns: dict[str, Array | int] = {"n": int(known.sum())}
-    towards = np.array([1 if move.end else -1 for move in once])
-    values = explainer.style(test.beats).numpy()[:, [move.coordinate for move in once]] * towards
-    ranks = [pd.DataFrame(part[known]).rank().to_numpy() for part in (values, who.to_numpy())]
-    labels = np.column_stack([np.ones(known.sum()), test.data.labels[known]])
-    for ending in ("", "_held"):
-        x, y = ranks if not ending else [part - labels @ np.linalg.lstsq(labels, part, rcond=None)[0] for part in ranks]
-        found = _correlations(x, y, test.patients[known], n_boot)
-        for k, name in enumerate(("age", "sex")):
-            columns |= {column: each.reshape(len(index), 2)[:, k]
-                        for column, each in found.columns(f"{name}{ending}").items()}
-    return pd.DataFrame(columns, index=index)
-
-
-def age_sex_read(explainer: StyleExplainer, train: BeatSet, test: BeatSet, *, n_boot: int = 1000) -> pd.DataFrame:
-    """How well regressions read age and sex from the style code, and from the classifier's answers alone.
-
-    The columns are `age` (correlation of read and true age) and `sex` (AUROC of female) in test beats, with `_low` and
-    `_high`, `n_train` and `n_test`. nan where too few have a known age and sex.
-    """
-    odds = [explainer.probabilities(each.beats).clip(1e-6, 1 - 1e-6) for each in (train, test)]
-    sources = {"style code": [explainer.style(each.beats).numpy() for each in (train, test)],
-               "answers": [np.log(p / (1 - p)) for p in odds]}
-    who = [each.data.records[["age", "sex"]].astype(np.float64).to_numpy() for each in (train, test)]
-    known = [~np.isnan(part).any(axis=1) for part in who]
-    (old, new), patients = [part[has] for part, has in zip(who, known, strict=True)], test.patients[known[1]]
-    enough = min(len(old), len(new)) >= _FEWEST and all(len(np.unique(part[:, 1])) == 2 for part in (old, new))
+    shapes = Shapes.of(data.test.batch(np.arange(min(N_SEEN, len(data.test)))), data.fs)
+    before = measure(shapes.signals, data.fs).table[list(NAMED)]
+    mine: pd.DataFrame = found[found.index.get_level_values("kind") == "trained"].droplevel("kind")
+    mine = mine.sort_values("share", ascending=False).sort_index(level="label", sort_remaining=False, kind="stable")
+    by = mine.groupby(level="label")
+    mine = mine[mine["found"] | ((by["found"].transform("sum") == 0) & (by.cumcount() == 0))]
     rows = {}
-    for name, parts in sources.items():
-        seen, asked = (part[has] for part, has in zip(parts, known, strict=True))
-        row: dict[str, float] = {"n_train": len(seen), "n_test": len(asked)}
-        if enough:
-            age = make_pipeline(StandardScaler(), RidgeCV(np.logspace(-1, 5, 13))).fit(seen, old[:, 0]).predict(asked)
-            chosen = GridSearchCV(LogisticRegression(max_iter=500), {"C": np.logspace(-4, 1, 6)}, scoring="roc_auc")
-            sex = make_pipeline(StandardScaler(), chosen).fit(seen, old[:, 1]).predict_proba(asked)[:, 1]
-            of_age = _correlations(age[:, None], new[:, :1], patients, n_boot)
-            of_sex = bootstrap(auroc, new[:, 1:], sex[:, None], patients, n_boot=n_boot)
-            row |= {name: value.item() for name, value in (of_age.columns("age") | of_sex.columns("sex")).items()}
-        rows[name] = row
-    columns = ["age", "age_low", "age_high", "sex", "sex_low", "sex_high", "n_train", "n_test"]
-    return pd.DataFrame(rows).T.reindex(columns=columns).rename_axis("read from")
+    for (label, number), row in zip(mine.index, mine.to_dict("records"), strict=True):
+        after = measure(shapes.changed(number, np.full(len(before), row["moved"])), data.fs).table[list(NAMED)]
+        change = limits_of_agreement(before, after, n_boot=1)["bias"].fillna(0)
+        large = change[change.abs() >= [LEAST.get(name, LEAST_MV) for name in change.index]]
+        signs = set(large.index)
+        kind = DEFINING if signs & defining_signs(label) else FURTHER if signs & further_signs(label) else CANDIDATE
+        rows[label, number] = {
+            "name": said(large, before.std()), "kind": kind, "confirmed": row["confirmed"],
+            **{name: row[f"{name}_10"] for name in ("moved", "share", "share_low", "share_high")}}
+    table = pd.DataFrame.from_dict(rows, orient="index")
+    return table.set_axis(pd.MultiIndex.from_tuples(rows, names=["label", "number"]))
 
 
-def _open_changes(explainer: StyleExplainer, found: Discovery, test: BeatSet) -> tuple[Array, NDArray[np.generic]]:
-    """Changes `(n, n_moves)` in the test beats in which the label could be raised, and whose these are."""
-    side = explainer.probabilities(test.beats)[:, explainer.label_names.index(found.label)] < 0.5
-    return (explainer.changes(test.beats[side], found.label, moves_of(found.coordinates)), test.patients[side])
+def said(change: pd.Series[float], spread: pd.Series[float], most: int = 3) -> str:
+    """Changes of measurements in words, of each kind (R, S, ST60 ...) the largest in spreads: "QRS +18 ms"."""
+    order = (change / spread[change.index].clip(lower=1e-6)).abs().sort_values(ascending=False).index.to_series()
+    kind = order.where(order.isin([*_INTERVALS, *_ANGLES]), order.str.split("_").str[0])
+    return ", ".join(_in_unit(name, change[name]) for name in order[~kind.duplicated()][:most]) or \
+        "no measurement changes enough"
 
 
-def _correlations(x: Array, y: Array, patients: NDArray[np.generic], n_boot: int) -> Bootstrap:
-    """Pearson's correlation of columns `(n, k)` with columns `(n, m)`: estimates `(k * m,)`, x by x."""
-    parts = [_weighted(x, y, np.ones((len(x), 1)))]
-    parts += [_weighted(x, y, weights) for weights in resample_patients(patients, n_boot=n_boot)]
-    return Bootstrap(parts[0][0], np.concatenate(parts[1:]))
+def _in_unit(measurement: str, change: float) -> str:
+    unit = " ms" if measurement in _INTERVALS else "°" if measurement in _ANGLES else " mV"
+    return f"{NAMED[measurement]} {change:+.{2 if unit == ' mV' else 0}f}{unit}".replace("-", "−")
 
 
-def _weighted(x: Array, y: Array, weights: Array) -> Array:
-    share = (weights / weights.sum(axis=0)).T
-    # Off the plain mean first: the variance is then no small difference of large numbers.
-    x, y = x - x.mean(axis=0), y - y.mean(axis=0)
-    mean_x, mean_y = share @ x, share @ y
-    products = share @ (x[:, :, None] * y[:, None]).reshape(len(x), -1)
-    covariance = products.reshape(len(share), x.shape[1], -1) - mean_x[:, :, None] * mean_y[:, None]
-    spread = np.sqrt((share @ x**2 - mean_x**2).clip(0)[:, :, None] * (share @ y**2 - mean_y**2).clip(0)[:, None])
-    return ratio(covariance, spread, spread > 1e-12).reshape(len(share), -1)
+def printed(meant: pd.DataFrame) -> pd.DataFrame:
+    """`meanings` for print."""
+    units = [UNITS[number] for number in meant.index.get_level_values(-1)]
+    moved = [f"{by:+.{0 if unit == 'ms' else 2}f} {unit}".replace("-", "−")
+             for by, unit in zip(meant["moved"], units, strict=True)]
+    return pd.DataFrame({"moved by the label": moved, "share of the separation": with_ends(meant, "share", to=" to "),
+                         "which is": meant["name"], "to cardiology": meant["kind"],
+                         "confirmed": meant["confirmed"].map({True: "yes", False: "no"})}, index=meant.index)
 
 
-def between(table: pd.DataFrame, name: str, *, digits: int = 2, sign: str = "") -> pd.Series[str]:
-    """A column with its interval for print: `−0.53 (−0.60 to −0.48)`."""
-    return with_ends(table, name, digits=digits, sign=sign, to=" to ").str.replace("-", "−", regex=False)
+def counted(found: pd.DataFrame) -> pd.DataFrame:
+    """How many numbers were found and confirmed in each label's networks of each kind, and what share is accounted."""
+    by = found.groupby(level=["kind", "label"], sort=False)
+    table = pd.DataFrame({"found on fold 9": by["found"].sum(), "confirmed on fold 10": by["confirmed"].sum()})
+    return table.assign(accounted=by["share_10"].sum())
 
 
-def percent(share: float) -> str:
-    """A share for print."""
-    return f"{100 * share:.0f} %"
+def mean_beats(meant: pd.DataFrame, data: ECGDataset, most: int = 2) -> tuple[list[str], Array]:
+    """Mean beats of the test fold as they are and as each label changes the numbers that carry it, `most` for a label.
+
+    Titles, and beats `(n_changes, 2, 12, period)` in mV for `ecgkit.figures.changed_beats`.
+    """
+    shapes = Shapes.of(data.test.batch(np.arange(min(N_SEEN, len(data.test)))), data.fs)
+    first = meant.groupby(level="label", sort=False).head(most)
+    drawn, titles = [], []
+    for (label, number), row in zip(first.index, first.to_dict("records"), strict=True):
+        changed = shapes.changed(number, np.full(len(shapes.signals), 2 * row["moved"]))
+        both = [np.nanmean(beat_aligned(x, shapes.waves, data.fs), axis=0) for x in (shapes.signals, changed)]
+        drawn.append(both)
+        titles.append(f"{label}: {number} ({row['kind']}), twice as far as the label moves it")
+    return titles, np.array(drawn)
 
 
-def holding_signs(coordinates: pd.DataFrame, first: int | None = None) -> pd.Series[float]:
-    """Share of the (first) coordinates of each classifier's labels whose name holds a sign of the label."""
-    kinds = coordinates.groupby(["classifier", "label"], sort=False)["kind"]
-    return kinds.agg(lambda kind: kind.head(first or len(kind)).isin([DEFINING, FURTHER]).mean())
-
-
-def words(compared: Mapping[str, pd.DataFrame], mine: pd.DataFrame, flipped: pd.DataFrame, carried: pd.DataFrame,
-          whom: pd.DataFrame, n_top: int) -> dict[str, str]:
-    """What the prose of the page says of the trained network, from `compared_to_whole` and the tables of it alone."""
-    beat, drawn = (table.loc[["macro"]] for table in compared.values())
-    difference = [between(table, "difference", digits=3, sign="+").iloc[0] for table in (beat, drawn)]
-    three = flipped.xs(min(3, n_top), level="moves")
-    named = ", ".join(f"{percent(row.flipped)} ({label})" for label, row in three.iterrows())
-    n_open = (mine["kind"] == CANDIDATE).groupby("label", sort=False).sum()
-    share = carried["share"].reindex(pd.MultiIndex.from_product([n_open.index, [CANDIDATE]])).fillna(0).droplevel(1)
-    shares = ", ".join(f"{percent(value)} ({label})" for label, value in share.items())
-    read = "Too few patients with a known age and sex for a reading of either"
-    if whom["age"].notna()["style code"]:
-        age, sex = (between(whom, name)["style code"] for name in ("age", "sex"))
-        read = (f"The style code tells age (correlation {age}) and sex (AUROC {sex}); the classifier's answers alone "
-                f"tell {whom['age']['answers']:.2f} and {whom['sex']['answers']:.2f}")
+def words(found: pd.DataFrame, meant: pd.DataFrame, data: ECGDataset) -> dict[str, str]:
+    """What the prose of the page says of the real ECGs."""
+    count = found.groupby(level="kind")[["found", "confirmed"]].sum().to_dict("index")
+    sure = meant[meant["confirmed"]]
+    kinds = sure["kind"].value_counts().to_dict()
+    accounted = found.loc["trained"].groupby(level="label", sort=False)["share_10"].sum()
+    candidates = [f"{label}: {number}" for label, number in sure.index[sure["kind"] == CANDIDATE]]
     return {
-        "kept": f"One beat without its rhythm keeps a macro AUROC of {beat['a'].iloc[0]:.3f} of "
-                f"{beat['b'].iloc[0]:.3f} (difference {difference[0]}); drawn again by the generator it is "
-                f"{drawn['a'].iloc[0]:.3f} ({difference[1]})",
-        "flip": f"The first {min(3, n_top)} coordinates of each label together flip the network's answer in {named} of "
-                f"test beats; as many random ones flip {percent(three['random'].max())} at most",
-        "candidates": f"Of the {len(mine)} coordinates of all labels, {n_open.sum()} have a name without any sign of "
-                      f"their label; they carry {shares} of the change of the logit. {(mine['kind'] == SILENT).sum()} "
-                      "more move no measurement enough to have a name",
-        "read": read}
-
-
-def control_words(coordinates: pd.DataFrame, history: pd.DataFrame) -> dict[str, str]:
-    """What the prose says of the network of random weights, and of the variety of what the generators draw."""
-    control, holds = "This run has no network of random weights to compare with", holding_signs(coordinates)
-    if "random" in holds.index:
-        shares = holds.groupby("classifier").mean()
-        control = (f"A network of random weights has signs in {percent(shares['random'])} of its coordinates' names, "
-                   f"the trained one in {percent(shares['trained'])}")
-        if shares["random"] > 0.5 * shares["trained"]:
-            control += "; so a sign in a name is weak evidence that a network uses it"
-    variety = history["variety"].groupby("classifier").last()
-    ends = "it ends at " + " and ".join(f"{value:.2f} ({kind})" for kind, value in variety.items())
-    if variety.min() < LEAST_VARIETY:
-        ends += ". **That is a collapse, and nothing on this page can be believed; train longer**"
-    return {"control": control, "variety": ends}
-
-
-def held_words(who: pd.DataFrame) -> str:
-    """How many coordinates of an `age_sex_table` go with age, and with sex, the labels held."""
-    age, sex = (int(((who[f"{name}_held_low"] > 0) | (who[f"{name}_held_high"] < 0)).sum()) for name in ("age", "sex"))
-    return f"{age} go with age and {sex} with sex"
+        "data": data.name, "n": f"{len(data.validation):,} ECGs of fold 9 and {len(data.test):,} of fold 10",
+        "found": f"{count['trained']['confirmed']} of {count['trained']['found']} findings of fold 9 are confirmed on "
+                 f"fold 10: {kinds.get(DEFINING, 0)} defining signs, {kinds.get(FURTHER, 0)} further signs, "
+                 f"{kinds.get(CANDIDATE, 0)} that no rule here asks about",
+        "candidates": "; ".join(candidates) or "none",
+        "control": f"{count['shuffled']['confirmed']} in networks that learnt shuffled labels, "
+                   f"{count['random']['confirmed']} in networks of random weights",
+        "accounted": ", ".join(f"{label} {share:.2f}" for label, share in accounted.items())}

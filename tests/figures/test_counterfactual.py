@@ -8,7 +8,7 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from ecgkit.errors import EcgkitError
-from ecgkit.figures import before_after, edit_map, gan_history, quac_curves, style_coordinates, style_effects, sweep
+from ecgkit.figures import before_after, changed_beats, edit_map, gan_history, planted_hits, quac_curves, sweep
 from ecgkit.figures.counterfactual import RAMP
 from ecgkit.figures.ecg_paper import MM_PER_INCH
 from ecgkit.leads import LEADS
@@ -109,41 +109,31 @@ def test_what_does_not_fit_is_refused_in_one_line(draw):
     assert "\n" not in str(caught.value)
 
 
-def effects():
-    index = pd.MultiIndex.from_product([[7, 3], ["qrs", "r_V5"]], names=["coordinate", "measurement"])
-    return pd.DataFrame({"effect": [18.0, 0.4, -6.0, 0.0], "effect_low": [15.0, 0.3, -9.0, -0.1],
-                         "effect_high": [21.0, 0.5, -3.0, 0.1], "spread": [10.0, 0.5, 10.0, 0.5],
-                         "telling": [True, True, True, False],
-                         "says": ["QRS", "R V5"] * 2, "unit": ["ms", "mV"] * 2}, index=index)
-
-
-def test_style_coordinates_show_the_beats():
-    beats = np.random.default_rng(0).normal(size=(2, 3, 12, 100))
-    figure = style_coordinates(beats, ["QRS +18 ms", "R V5 +0.40 mV"], 100.0, leads=("V1", "V5"))
+def test_changed_beats_show_both_beats():
+    beats = np.random.default_rng(0).normal(size=(2, 2, 12, 100))
+    figure = changed_beats(beats, ["QRS +18 ms", "R V5 +0.40 mV"], 100.0, leads=("V1", "V5"))
     rows = figure.subfigs
     assert [row._suptitle.get_text() for row in rows] == ["QRS +18 ms", "R V5 +0.40 mV"]
     for row, drawn in zip(rows, beats, strict=True):
         for ax, lead in zip(row.axes, ("V1", "V5"), strict=True):
-            for line, beat in zip(ax.lines[:3], drawn[:, LEADS.index(lead)], strict=True):
+            for line, beat in zip(ax.lines[:2], drawn[:, LEADS.index(lead)], strict=True):
                 np.testing.assert_allclose(line.get_ydata(), beat)
                 assert line.get_xdata()[-1] == 990
     assert smallest_text(figure) >= 8
     assert 2_000 < len(png(figure)) < 400_000
     with pytest.raises(EcgkitError, match="2 names|1 names"):
-        style_coordinates(beats, ["one"], 100.0)
+        changed_beats(beats, ["one"], 100.0)
 
 
-def test_style_effects_are_in_spreads_with_units_beside():
-    figure = style_effects(effects())
-    ax = figure.axes[0]
-    np.testing.assert_allclose(ax.collections[1].get_offsets()[:, 0], [1.8, 0.8, -0.6])
-    assert [text.get_text() for text in ax.texts] == \
-        ["+18 ms (+15 to +21)", "+0.40 mV (+0.30 to +0.50)", "−6 ms (−9 to −3)"]
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["1  QRS", "R V5", "2  QRS"]
-    assert smallest_text(figure) >= 8
-    assert 2_000 < len(png(figure)) < 250_000
-    with pytest.raises(EcgkitError, match="nothing to draw"):
-        style_effects(effects().assign(telling=False))
+def test_planted_hits_are_marked_by_way_and_use():
+    asked = pd.DataFrame({"way": ["a", "a", "b"], "used": [0.1, 0.3, 0.2], "hit": [1, 0, 1]})
+    ax = planted_hits(asked).axes[0]
+    found, missed = (marks.get_offsets().data for marks in ax.collections)
+    np.testing.assert_allclose(found[:, 0], [0.1, 0.2])
+    np.testing.assert_allclose(missed[:, 0], [0.3])
+    assert [round(y) for y in found[:, 1]] == [0, 1]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b"]
+    assert smallest_text(planted_hits(asked)) >= 8
 
 
 def test_a_training_has_four_panels_with_what_the_history_tells() -> None:
