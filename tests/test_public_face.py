@@ -26,7 +26,8 @@ FACE = {
     "FewLabelClassifier.load": {"path"},
     "load_classifier": set(), "save_classifier": set(), "load_encoder": set(), "save_encoder": set(),
     "explain.load": set(), "explain.CounterfactualGAN": {"classifier", "settings"},
-    "explain.Shapes.of": {"signals", "fs"}, "explain.carried": {"asked"}, "explain.attribute": {"model", "x", "target", "method"},
+    "explain.Shapes.of": {"signals", "fs"}, "explain.carried": {"asked"},
+    "explain.attribute": {"model", "x", "target", "method"},
     "physiology.measure": {"signals", "fs"}, "physiology.judge": set(),
     "losses.nt_xent": {"temperature"}, "simulator.Cohort": {"seed", "fs", "seconds", "visits", "noise", "finer"},
 }

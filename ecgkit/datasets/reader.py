@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ecgkit.datasets.plain import read_plain
 from ecgkit.errors import EcgkitError, RecordError
 from ecgkit.leads import LEADS, canonical, standardise
 
@@ -29,6 +30,8 @@ EXTENSIONS = (".hea", ".dat", ".mat")
 _LARGEST_HEADER = 1 << 20
 #: Samples in 12 bytes of the WFDB storage formats; the FLAC formats (508, 516, 524) have no fixed number.
 _IN_12_BYTES = {"8": 12, "80": 12, "16": 6, "61": 6, "160": 6, "24": 4, "32": 3, "212": 8, "310": 9, "311": 9}
+#: A header's first line and those of its leads, in words, and its comments.
+Lines = tuple[list[str], list[list[str]], list[str]]
 #: Where links live for a moment: in memory, if there is such a folder.
 _SCRATCH = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
@@ -197,9 +200,9 @@ def _read(base: Path, root: Path, record: str, gain: float | None) -> tuple[NDAr
 
     Segments of one layout follow each other; a gap between them (a segment called ``~``) is missing samples.
     """
-    first, lines, comments = _header_lines(base, root, record)
+    header = first, lines, comments = _header_lines(base, root, record)
     if not re.search(r"/\d+$", first[0]):
-        return _read_one(base, root, record, gain)
+        return _read_one(base, root, record, gain, header)
     if any(len(line) != 2 or not line[1].isdigit() or re.search(r"[/\\:\0]|^\.\.?$", line[0]) for line in lines) \
             or int(first[0].rpartition("/")[2]) != len(lines) or len(first) < 3:
         raise RecordError(record, f"says that it has several segments ({first[0]}), but the lines that follow do not "
@@ -207,7 +210,9 @@ def _read(base: Path, root: Path, record: str, gain: float | None) -> tuple[NDAr
     if any(length == "0" for _, length in lines):
         raise RecordError(record, "has several segments of different leads; write it as one first (wfdb: rdrecord, "
                                   "wrsamp)")
-    parts = {name: _read_one(base.with_name(name), root, record, gain) for name, _ in lines if name != "~"}
+    segments = {name: base.with_name(name) for name, _ in lines if name != "~"}
+    parts = {name: _read_one(segment, root, record, gain, _header_lines(segment, root, record))
+             for name, segment in segments.items()}
     if not parts:
         raise RecordError(record, "has no segment but gaps")
     read = next(iter(parts.values()))[1]
@@ -215,7 +220,8 @@ def _read(base: Path, root: Path, record: str, gain: float | None) -> tuple[NDAr
         if (other.fs, other.sig_name, other.units) != (read.fs, read.sig_name, read.units):
             raise RecordError(record, f"has segments of different leads, rates or units ({name}); write it as one "
                                       "first (wfdb: rdrecord, wrsamp)")
-    pieces = [parts[name][0] if name != "~" else np.full((read.n_sig, int(length)), np.nan) for name, length in lines]
+    pieces = [parts[name][0] if name != "~" else np.full((len(read.sig_name), int(length)), np.nan)
+              for name, length in lines]
     for (name, length), piece in zip(lines, pieces, strict=True):
         if piece.shape[1] != int(length):
             raise RecordError(record, f"is damaged: its segment {name} has {piece.shape[1]} samples, its header "
@@ -229,16 +235,22 @@ def _read(base: Path, root: Path, record: str, gain: float | None) -> tuple[NDAr
     return signal, read
 
 
-def _read_one(base: Path, root: Path, record: str, gain: float | None) -> tuple[NDArray[np.float64], Any]:
+def _read_one(base: Path, root: Path, record: str, gain: float | None,
+              header_lines: Lines) -> tuple[NDArray[np.float64], Any]:
     """The same of a record that is one segment.
 
     With a gain, that one, no baseline and millivolts take the place of what the header says.
 
     `wfdb` opens whatever a header names, so it sees only a folder with a clean header and links to the checked files.
     """
+    words, leads, comments = _header_words(*header_lines, record)
+    path = _checked(base.parent / leads[0][0], root, record)
+    plain = read_plain(words, leads, comments, path, gain) if os.path.isfile(path) else None
+    if plain is not None:
+        _check_sums(plain[1], plain[2], record)
+        return plain[:2]
     import wfdb  # takes a second, and most of what imports this module reads no record
 
-    words, leads, comments = _header_words(base, root, record)
     links = {name: f"file{k}" for k, name in enumerate(dict.fromkeys(lead[0] for lead in leads))}
     clean = [f"record {' '.join(words)}", *(" ".join([links[lead[0]], *lead[1:]]) for lead in leads), *comments]
     with tempfile.TemporaryDirectory(prefix="ecgkit-", dir=_SCRATCH) as folder:
@@ -258,19 +270,23 @@ def _read_one(base: Path, root: Path, record: str, gain: float | None) -> tuple[
             if gain is not None:
                 read.adc_gain, read.baseline, read.units = ([value] * read.n_sig for value in (gain, 0, "mV"))
             signal, sums = np.asarray(read.dac(), dtype=np.float64).T, read.calc_checksum()
+    _check_sums(read, sums, record)
+    return signal, read
+
+
+def _check_sums(read: Any, sums: Sequence[int] | NDArray[np.int64], record: str) -> None:
     for name, given, found in zip(read.sig_name, read.checksum, sums, strict=True):
         # a writer may leave out checksums, or leave all of them at zero
         if any(read.checksum) and given is not None and (given - found) % (1 << 16):
             raise RecordError(record, f"is damaged: the samples of lead {name} do not add up to its checksum")
-    return signal, read
 
 
-def _header_words(base: Path, root: Path, record: str) -> tuple[list[str], list[list[str]], list[str]]:
+def _header_words(first: list[str], leads: list[list[str]], comments: list[str],
+                  record: str) -> tuple[list[str], list[list[str]], list[str]]:
     """Record line (no name, no date: `wfdb` refuses ``05-May-2020``) and leads, in words, and comments of a header.
 
     `wfdb` parses them. Here, files that leads name are checked to be plain names.
     """
-    first, leads, comments = _header_lines(base, root, record)
     if not leads or first[1:2] != [str(len(leads))]:
         raise RecordError(record, "its header is damaged: the first line should be `name n_leads fs sig_len`, and "
                                   f"n_leads the number of lines that follow ({len(leads)})")
@@ -281,7 +297,7 @@ def _header_words(base: Path, root: Path, record: str) -> tuple[list[str], list[
     return [*first[1:3], *length], leads, comments
 
 
-def _header_lines(base: Path, root: Path, record: str) -> tuple[list[str], list[list[str]], list[str]]:
+def _header_lines(base: Path, root: Path, record: str) -> Lines:
     """First line of a header and those that follow, in words, and its comments."""
     path = _checked(base.with_name(base.name + ".hea"), root, record)
     if (size := _size(path, record)) > _LARGEST_HEADER:

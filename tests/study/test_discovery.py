@@ -108,8 +108,8 @@ def test_findings_are_told_in_measurements_and_others_by_their_largest_share(
     assert shown["moved by the label"][("STTC", "mid QRS, left")].startswith("−")
     titles, beats = study.mean_beats(meant, flat)
     assert len(titles) == len(beats) == len(meant.groupby(level="label").head(2))
-    said = study.words(found.rename({"random": "shuffled"}).pipe(lambda t: pd.concat([t, found.loc[["random"]]])), meant,
-                       flat)
+    all_kinds = pd.concat([found, found.loc[["random"]].rename({"random": "shuffled"})])
+    said = study.words(all_kinds, meant, flat)
     assert said["control"].startswith("0 in networks")
 
 

@@ -1,4 +1,4 @@
-"""Page 11: planted features, what is true of them, how ways of discovery are judged, and that nothing is asked twice."""
+"""Page 11: planted features, what is true of them, how ways of discovery are judged, and nothing asked twice."""
 
 from __future__ import annotations
 
