@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,6 +14,7 @@ from scipy.special import expit
 from torch import nn
 
 from ecgkit.errors import EcgkitError
+from ecgkit.models.windowed import Regressor
 
 #: Wishes for this probability or beyond, on either side, ask for what is typical of ECGs with, or without, the label.
 EXTREME = 0.05
@@ -23,8 +24,54 @@ AWAY, THERE = EXTREME, 1 - EXTREME
 NORMAL = "NORM"
 #: A target is reached within this distance in probability: 0.05 is reached at 0.10, 0.95 at 0.90.
 WITHIN = 0.05
+#: Of a regressor, within this share of its scale: about a tenth of the standard deviation of its training values.
+WITHIN_SCALE = 0.15
 #: ECGs at a time: more do not stay in a processor's cache, and take longer each.
 BATCH = 16
+
+
+@dataclass(frozen=True)
+class Link:
+    """How the outputs of a network are told: logits as probabilities, a regressor's in its `units`.
+
+    `centre` and `scale`, `(n_outputs,)`, are those of `ecgkit.models.Regressor`; none of a classifier.
+    """
+
+    units: tuple[str, ...] = ()
+    centre: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    scale: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+
+    def told(self, outputs: NDArray[np.float64], place: int | slice = slice(None)) -> NDArray[np.float64]:
+        """Probabilities, or values in units, of outputs `(n, n_outputs)`, or of those of one place `(n,)`."""
+        return outputs * self.scale[place] + self.centre[place] if self.units else probability(outputs)
+
+    def outputs(self, values: NDArray[np.float64], place: int) -> NDArray[np.float64]:
+        """The other way round, of one place."""
+        return (values - self.centre[place]) / self.scale[place] if self.units else np.log(values / (1 - values))
+
+    def distance(self, first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
+        """How far outputs of one place are apart: in probability, or in scales."""
+        return np.abs(first - second if self.units else probability(first) - probability(second))
+
+    def unit(self, place: int) -> str:
+        """Of a place, with a blank before it; nothing of a probability."""
+        return f" {self.units[place]}" if self.units else ""
+
+
+LOGISTIC = Link()
+
+
+def link_of(model: nn.Module) -> Link:
+    """How a network's outputs are told."""
+    return Link(model.units, *(each.detach().cpu().double().numpy() for each in (model.centre, model.scale))) \
+        if isinstance(model, Regressor) else LOGISTIC
+
+
+@dataclass(frozen=True)
+class Change:
+    """A wish for more, or less, than the network says now: `by` so much in units, one for all ECGs or for each."""
+
+    by: Any
 
 
 @dataclass(frozen=True)
@@ -34,7 +81,7 @@ class Counterfactuals:
     Parameters
     ----------
     signals, probabilities : ndarray, shape (n, 12, sig_len), (n, n_labels)
-        Millivolts, and what the explained classifier says of them.
+        Millivolts, and what the explained classifier says of them; what a regressor says, in its units.
     valid, reason : ndarray of bool, of str, shape (n,)
         Whether the target was reached by a counterfactual that is held for plausible; why not, where not, else empty.
     """
@@ -69,30 +116,41 @@ def kept_labels(label_names: Sequence[str]) -> NDArray[np.bool_]:
     return kept
 
 
-def wanted_logits(target: Mapping[str, Any], label_names: Sequence[str], n: int) -> dict[int, NDArray[np.float64]]:
+def wanted_logits(target: Mapping[str, Any], label_names: Sequence[str], n: int, link: Link = LOGISTIC) -> \
+        dict[int, NDArray[np.float64]]:
     """Wanted logits `(n,)` by place of the label, from wanted probabilities by name: one, or one for each of `n` ECGs.
 
-    An unknown label, and a probability that is not between 0 and 1, raise `EcgkitError`.
+    Of a regressor, wanted outputs from values in units. An unknown label, a probability that is not between 0 and 1,
+    and a value that is not finite raise `EcgkitError`.
     """
     if not target:
-        raise EcgkitError("nothing is asked; give target={\"" + label_names[0] + "\": 0.05}, a label and a probability")
+        example = f"{link.centre[0]:.0f}}}, a quantity and a value" if link.units else \
+            "0.05}, a label and a probability"
+        raise EcgkitError("nothing is asked; give target={\"" + label_names[0] + "\": " + example)
+    what = "finite number" if link.units else "probability between 0 and 1"
     wanted = {}
     for name, value in target.items():
         if name not in label_names:
             raise EcgkitError(f"no label {name!r}; the classifier has {', '.join(label_names)}")
-        p = np.asarray(value, dtype=np.float64)
-        if p.shape not in ((), (n,)) or not ((p > 0) & (p < 1)).all():
-            raise EcgkitError(f"target of {name}: give one probability between 0 and 1, or {n} of them")
-        wanted[list(label_names).index(name)] = np.broadcast_to(np.log(p / (1 - p)), (n,))
+        p, place = np.asarray(value, dtype=np.float64), list(label_names).index(name)
+        if p.shape not in ((), (n,)) or not (np.isfinite(p) if link.units else (p > 0) & (p < 1)).all():
+            raise EcgkitError(f"target of {name}: give one {what}{link.unit(place)}, or {n} of them")
+        wanted[place] = np.broadcast_to(link.outputs(p, place), (n,))
     return wanted
 
 
 def reached(probabilities: NDArray[np.float64], target: Mapping[str, Any], label_names: tuple[str, ...],
-            within: float = WITHIN) -> NDArray[np.bool_]:
-    """Whether all wanted probabilities were reached, `(n,)`: from 0.95 on (0.05 down) further is reached too."""
+            within: float = WITHIN, link: Link = LOGISTIC) -> NDArray[np.bool_]:
+    """Whether all wanted probabilities were reached, `(n,)`: from 0.95 on (0.05 down) further is reached too.
+
+    A regressor's values are reached within `WITHIN_SCALE`.
+    """
     good = np.ones(len(probabilities), dtype=bool)
-    for place, logit in wanted_logits(target, label_names, len(probabilities)).items():
-        wanted, p = probability(logit), probabilities[:, place]
+    for place, logit in wanted_logits(target, label_names, len(probabilities), link).items():
+        wanted, p = link.told(logit, place), probabilities[:, place]
+        if link.units:
+            good &= np.abs(p - wanted) <= WITHIN_SCALE * link.scale[place] + 1e-6
+            continue
         beyond = ((wanted >= 1 - within - 1e-9) & (p >= wanted)) | ((wanted <= within + 1e-9) & (p <= wanted))
         good &= beyond | (np.abs(p - wanted) <= within + 1e-9)
     return good
@@ -131,18 +189,18 @@ def probability(logits: NDArray[np.float64]) -> NDArray[np.float64]:
 def judged(classifier: nn.Module, signals: NDArray[np.float32], target: Mapping[str, Any],
            label_names: tuple[str, ...]) -> Counterfactuals:
     """Counterfactuals of signals that an explainer made: valid where the classifier says what was wanted."""
-    return assessed(signals, classify(classifier, signals), target, label_names)
+    return assessed(signals, classify(classifier, signals), target, label_names, link_of(classifier))
 
 
 def assessed(signals: NDArray[np.float32], logits: NDArray[np.float64], target: Mapping[str, Any],
-             label_names: tuple[str, ...]) -> Counterfactuals:
+             label_names: tuple[str, ...], link: Link = LOGISTIC) -> Counterfactuals:
     """The same, where the classifier's logits `(n, n_labels)` are known."""
-    p = probability(logits)
-    good = reached(p, target, label_names)
+    p, digits = link.told(logits), ".0f" if link.units else ".2f"
+    good = reached(p, target, label_names, link=link)
     reason = np.full(len(signals), "", dtype=object)
     for name, wanted in target.items():
         k = label_names.index(name)
         aim = np.broadcast_to(np.asarray(wanted, dtype=np.float64), (len(signals),))
-        for row in np.flatnonzero(~reached(p, {name: aim}, label_names) & (reason == "")):
-            reason[row] = f"not reached: {name} is {p[row, k]:.2f}, wanted {aim[row]:.2f}"
+        for row in np.flatnonzero(~reached(p, {name: aim}, label_names, link=link) & (reason == "")):
+            reason[row] = f"not reached: {name} is {p[row, k]:{digits}}, wanted {aim[row]:{digits}}{link.unit(k)}"
     return Counterfactuals(signals, p, good, reason)

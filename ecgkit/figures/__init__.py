@@ -22,6 +22,7 @@ from ecgkit.figures.counterfactual import (
     sweep,
 )
 from ecgkit.figures.curves import (
+    asked_measured,
     interval_plot,
     label_efficiency,
     pretraining_curves,
@@ -33,9 +34,9 @@ from ecgkit.figures.ecg_paper import gallery, plot_ecg
 from ecgkit.figures.style import PALETTE, STYLE, styled
 
 __all__ = [
-    "PALETTE", "STYLE", "age_sex", "annotated_ecg", "attribution_map", "attribution_on_ecg", "augmentation_gallery",
-    "beeswarm", "before_after", "before_after_gallery", "changed_beats", "confusion_map", "cooccurrence_map",
-    "edit_map", "embedding_map", "gallery", "gan_history", "interval_plot", "label_efficiency", "planted_hits",
-    "plot_ecg", "pretraining_curves", "quac_curves", "reliability_diagram", "roc_curves", "styled", "sweep",
-    "training_curve",
+    "PALETTE", "STYLE", "age_sex", "annotated_ecg", "asked_measured", "attribution_map", "attribution_on_ecg",
+    "augmentation_gallery", "beeswarm", "before_after", "before_after_gallery", "changed_beats", "confusion_map",
+    "cooccurrence_map", "edit_map", "embedding_map", "gallery", "gan_history", "interval_plot", "label_efficiency",
+    "planted_hits", "plot_ecg", "pretraining_curves", "quac_curves", "reliability_diagram", "roc_curves", "styled",
+    "sweep", "training_curve",
 ]

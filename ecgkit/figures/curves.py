@@ -176,6 +176,24 @@ _TEXT = 11
 
 
 @styled
+def asked_measured(changes: Mapping[str, tuple[Any, Any]], unit: str = "ms") -> Figure:
+    """Measured against asked changes `(n,)` of some quantities, a panel each: every answer, the means, the diagonal."""
+    figure, axes = panels(len(changes), 3, lambda columns, rows: (WIDTH * columns / 3, 2.7 * rows), sharex=True,
+                          sharey=True)
+    for ax, (name, pair) in zip(axes, changes.items(), strict=True):
+        asked, measured = (np.asarray(values, dtype=np.float64) for values in pair)
+        sizes = np.unique(asked)
+        ax.axline((0, 0), slope=1, color=GREY, linewidth=0.8, linestyle="--")
+        aside = np.random.default_rng(0).uniform(-3, 3, len(asked))
+        ax.plot(asked + aside, measured, ".", color=PALETTE[5], markersize=2.5, alpha=0.5)
+        ax.plot(sizes, [measured[asked == size].mean() for size in sizes], "o", color=PALETTE[0], markersize=5)
+        ax.set(title=name, xlabel=f"asked, {unit}", xticks=sizes)
+        ax.grid(axis="y", color=FAINT, linewidth=0.6)
+    axes[0].set_ylabel(f"measured, {unit}")
+    return figure
+
+
+@styled
 def label_efficiency(curves: Mapping[str, Any], *, reference: str | None = None, title: str | None = None) -> Figure:
     """Macro AUROC against the number of labelled ECGs, mean over seeds, with bands from the lowest seed to the highest.
 

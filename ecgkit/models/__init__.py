@@ -5,15 +5,17 @@ from ecgkit.models.weights import (
     BEST,
     load_classifier,
     load_encoder,
+    load_regressor,
     model_card,
     pretrained,
     save_classifier,
     save_encoder,
+    save_regressor,
     shipped,
     shipped_encoders,
 )
-from ecgkit.models.windowed import Classifier, Embedder
+from ecgkit.models.windowed import Classifier, Embedder, Regressor
 
-__all__ = ["BEST", "ENCODERS", "Classifier", "Embedder", "XResNet1d", "build_encoder", "load_classifier",
-           "load_encoder", "model_card", "pretrained", "save_classifier", "save_encoder", "shipped",
-           "shipped_encoders"]
+__all__ = ["BEST", "ENCODERS", "Classifier", "Embedder", "Regressor", "XResNet1d", "build_encoder", "load_classifier",
+           "load_encoder", "load_regressor", "model_card", "pretrained", "save_classifier", "save_encoder",
+           "save_regressor", "shipped", "shipped_encoders"]

@@ -14,7 +14,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
@@ -24,7 +24,7 @@ from ecgkit.errors import EcgkitError
 from ecgkit.models.delineator import Delineator
 from ecgkit.models.encoders import build_encoder
 from ecgkit.models.generator import Discriminator, Generator
-from ecgkit.models.windowed import Classifier, Embedder
+from ecgkit.models.windowed import Classifier, Embedder, Regressor
 
 #: The shipped encoder that `pretrained` gives, and the shipped delineator.
 BEST = "physiology"
@@ -71,7 +71,7 @@ class _Kind(Generic[Model]):
 
 
 def _build_classifier(config: dict[str, Any]) -> Classifier:
-    return Classifier(build_encoder(**config.pop("encoder")), **config)
+    return (Regressor if "units" in config else Classifier)(build_encoder(**config.pop("encoder")), **config)
 
 
 def _build_explainer(config: dict[str, Any]) -> nn.ModuleDict:
@@ -87,6 +87,7 @@ def _together(generator: Generator, discriminator: Discriminator, twins: Sequenc
 
 
 _CLASSIFIER = _Kind("classifier", "shipped", _build_classifier)
+_REGRESSOR: _Kind[Any] = _Kind("regressor", "shipped/regressors", _build_classifier)
 _ENCODER = _Kind("encoder", "shipped/encoders",
                  lambda config: Embedder(build_encoder(**config.pop("encoder")), **config))
 _TEXTBOOK = _Kind("classifier", "shipped/textbooks", _build_classifier)
@@ -94,7 +95,7 @@ _DELINEATOR = _Kind("delineator", "shipped/delineators", lambda config: Delineat
 _EXPLAINER = _Kind("explainer", "shipped/explainers", _build_explainer)
 _FEW_LABELS: _Kind[Any] = _Kind("few-labels", "shipped/few_labels", None)
 #: A classifier and its explainer share a name: the kind that stands first has it.
-_KINDS: tuple[_Kind[Any], ...] = (_CLASSIFIER, _FEW_LABELS, _ENCODER, _DELINEATOR, _EXPLAINER)
+_KINDS: tuple[_Kind[Any], ...] = (_CLASSIFIER, _FEW_LABELS, _ENCODER, _DELINEATOR, _REGRESSOR, _EXPLAINER)
 
 
 def save_classifier(model: Classifier, path: str | Path, card: dict[str, Any]) -> None:
@@ -105,6 +106,16 @@ def save_classifier(model: Classifier, path: str | Path, card: dict[str, Any]) -
 def load_classifier(path: str | Path) -> Classifier:
     """Read a classifier, in eval mode: a file of `save_classifier`, or a name in `shipped()`."""
     return _CLASSIFIER.load(path)
+
+
+def save_regressor(model: Regressor, path: str | Path, card: dict[str, Any]) -> None:
+    """Write a regressor and its model card."""
+    _REGRESSOR.save(model, path, _classifier_config(model), card)
+
+
+def load_regressor(path: str | Path) -> Regressor:
+    """Read a regressor, in eval mode: a file of `save_regressor`."""
+    return cast(Regressor, _REGRESSOR.load(path))
 
 
 def save_encoder(embedder: Embedder, path: str | Path, card: dict[str, Any]) -> None:
@@ -210,8 +221,9 @@ def shipped_explainers() -> dict[str, Path]:
 
 
 def _classifier_config(model: Classifier) -> dict[str, Any]:
-    return {"encoder": model.encoder.config, "label_names": model.label_names, "fs": model.fs,
+    told = {"encoder": model.encoder.config, "label_names": model.label_names, "fs": model.fs,
             "crop_len": model.crop_len, "aggregate": model.aggregate}
+    return told | ({"units": model.units} if isinstance(model, Regressor) else {})
 
 
 def _resolve(path: str | Path, *kinds: _Kind[Any]) -> Path:

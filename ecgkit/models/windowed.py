@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import deepcopy
+from typing import Any
 
 import numpy as np
 import torch
@@ -146,7 +147,45 @@ class Classifier(WindowedModel):
 
     def predict(self, signals: NDArray[np.float32], batch_size: int = 64) -> NDArray[np.float64]:
         """Probabilities of the labels, `(n, n_labels)`, of `(n, 12, sig_len)` in mV at `self.fs`."""
-        logits = self.in_batches(signals, batch_size, n_outputs=len(self.label_names), doing="classifying")
-        return torch.sigmoid(logits.double()).numpy()
+        outputs = self.in_batches(signals, batch_size, n_outputs=len(self.label_names), doing="classifying")
+        return self.told(outputs.double()).numpy()
 
     predict_proba = predict  # as scikit-learn, and `ecgkit.training.FewLabelClassifier`, have it
+
+    def told(self, outputs: Tensor) -> Tensor:
+        """What outputs `(n, n_labels)` mean: of logits, probabilities."""
+        return torch.sigmoid(outputs)
+
+
+class Regressor(Classifier):
+    """Quantities with units, such as intervals or age, from ECGs in millivolts of any length.
+
+    A network like `Classifier`, whose outputs are ``(value - centre) / scale`` in place of logits, so that most lie
+    within ±4, as logits do; `predict` gives values in `units`.
+
+    Parameters
+    ----------
+    encoder, names, fs, crop_len, **options
+        As of `Classifier`; one name for each quantity.
+    units : sequence of str
+        Of the quantities.
+    centre, scale : array_like, shape (n_outputs,), optional
+        In units; 0 and 1 until they are loaded or learnt.
+    """
+
+    centre: Tensor
+    scale: Tensor
+
+    def __init__(self, encoder: nn.Module, label_names: Sequence[str], *, units: Sequence[str], centre: Any = None,
+                 scale: Any = None, **options: Any) -> None:
+        super().__init__(encoder, label_names, **options)
+        n = len(self.label_names)
+        if len(units) != n:
+            raise EcgkitError(f"{len(units)} units of {n} quantities; give one each")
+        self.units = tuple(units)
+        self.register_buffer("centre", torch.zeros(n) if centre is None else torch.as_tensor(centre).float())
+        self.register_buffer("scale", torch.ones(n) if scale is None else torch.as_tensor(scale).float())
+
+    def told(self, outputs: Tensor) -> Tensor:
+        """What outputs `(n, n_outputs)` mean, in units."""
+        return outputs * self.scale.cpu() + self.centre.cpu()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,11 @@ from ecgkit.datasets.base import ECGDataset
 from ecgkit.errors import EcgkitError
 from ecgkit.evaluation import auroc, best_f1_thresholds, macro, score_table
 from ecgkit.models.encoders import build_encoder
-from ecgkit.models.windowed import Classifier
+from ecgkit.models.windowed import Classifier, Regressor
 from ecgkit.training.checkpoint import Run, seeded
 from ecgkit.training.few_labels import FewLabelClassifier
 from ecgkit.training.loop import Schedule, fit
+from ecgkit.training.physiology import measured_loss
 from ecgkit.transforms import Perturb, random_crop
 
 #: Labels of fewer ECGs teach nothing beside the wanted ones.
@@ -119,6 +121,59 @@ def new_classifier(train: ECGDataset, settings: SupervisedSettings, *, seed: int
         return Classifier(encoder_from(start, settings.encoder, settings.encoder_options),
                           (*train.label_names, *further), fs=train.fs, crop_len=crop_len,
                           millivolts=float(train.batch(slice(0, 1024)).std()) or 1.0, dropout=settings.dropout)
+
+
+#: A regressor's outputs are eighths of the range between these percentiles of the training values, from its middle.
+RANGE = (1.0, 99.0)
+
+
+def train_regressor(train: ECGDataset, values: Any, units: Mapping[str, str], *,
+                    settings: SupervisedSettings | None = None, seed: int = 0, start: nn.Module | None = None,
+                    checkpoints: str | Path | None = None, device: str = "cpu") -> tuple[Regressor, pd.DataFrame]:
+    """Train a regressor of quantities of a dataset's ECGs (Huber's loss, over what is known).
+
+    Parameters
+    ----------
+    train, values : ECGDataset, array_like of shape (n, n_quantities)
+        Its labels are not used; the quantities of its ECGs, nan where one is not known.
+    units : mapping
+        Unit by name of the quantity, in the order of the columns.
+    settings, seed, start, checkpoints, device
+        As of `train_classifier`.
+
+    Returns
+    -------
+    Regressor, DataFrame
+        In eval mode; one row per epoch: `epoch`, `loss`, `learning_rate`.
+
+    Raises
+    ------
+    EcgkitError
+        Where shapes do not fit, or a quantity is unknown of all ECGs or the same in all.
+    """
+    settings, known = settings or SupervisedSettings(), np.asarray(values, dtype=np.float64)
+    if known.shape != (len(train), len(units)):
+        raise EcgkitError(f"values of shape {known.shape} for {len(train)} ECGs and {len(units)} units")
+    low, high = np.nanpercentile(np.where(np.isfinite(known).any(axis=0), known, 0), RANGE, axis=0)
+    for name, ends in zip(units, zip(low, high, strict=True), strict=True):
+        if ends[0] == ends[1]:
+            raise EcgkitError(f"{name}: unknown of all training ECGs, or the same in all; it cannot be learnt")
+    centre, scale = (low + high) / 2, (high - low) / 8
+    plain = new_classifier(replace(train, labels=np.zeros(known.shape, np.uint8), label_names=tuple(units)), settings,
+                           seed=seed, start=start)
+    model = Regressor(plain.encoder, plain.label_names, units=tuple(units.values()), fs=plain.fs, centre=centre,
+                      scale=scale, crop_len=plain.crop_len, millivolts=float(plain.millivolts))
+    model.head = plain.head
+    targets = torch.from_numpy(((known - centre) / scale).astype(np.float32))
+
+    def loss(model: Regressor, batch: Tensor, generator: torch.Generator) -> Tensor:
+        x = windows(train, batch, model.crop_len, settings.perturb, generator, device)
+        return measured_loss(model(x), targets[batch].to(device))
+
+    identity = {"task": "regression", "data": train, "start": model, "values": zlib.crc32(known.tobytes()),
+                "settings": settings}
+    run = Run(f"training {settings.encoder} to read {', '.join(units)}", identity, seed, checkpoints, device)
+    return fit(model, loss, len(train), settings.schedule, run)
 
 
 def encoder_from(start: nn.Module | None, name: str, options: dict[str, Any]) -> nn.Module:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ecgkit.datasets import ECGDataset, from_arrays
 from ecgkit.explain.counterfactual.training import GANSettings, Weights
 from ecgkit.leads import LEADS, from_independent
+from ecgkit.models.windowed import Regressor
 
 NAMES, FS, SECONDS = ("A", "B"), 100.0, 0.64
 V5, V1 = LEADS.index("V5"), LEADS.index("V1")
@@ -49,3 +50,25 @@ def same(one: nn.Module, other: nn.Module) -> bool:
     """Whether two models have the same weights to the bit."""
     first, second = one.state_dict(), other.state_dict()
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+class _Means(nn.Module):
+    """Means of V5 and V1 over time."""
+
+    n_features = 2
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.config = {"name": "means"}
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, (V5, V1)].mean(dim=-1)
+
+
+def ruler(gain: float = 6.0) -> Regressor:
+    """Reads the heights of `Heights` in units: an output of `gain` a millivolt, ten units each, from a hundred on."""
+    model = Regressor(_Means(), NAMES, units=("ms", "ms"), centre=(100, 100), scale=(10, 10), fs=FS, crop_len=64)
+    with torch.no_grad():
+        model.head[2].weight.copy_(gain * torch.eye(2))
+        model.head[2].bias.zero_()
+    return model.eval()

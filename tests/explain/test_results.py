@@ -11,14 +11,16 @@ from torch import Tensor, nn
 
 from ecgkit.errors import EcgkitError
 from ecgkit.explain.results import (
+    WITHIN_SCALE,
     classify,
     judged,
     kept_labels,
+    link_of,
     probability,
     reached,
     wanted_logits,
 )
-from tests.explain.gan_helpers import NAMES, V1, V5, Heights, signals
+from tests.explain.gan_helpers import NAMES, V1, V5, Heights, ruler, signals
 
 
 def test_all_other_labels_stay_but_normal_gives_way_and_makes_way() -> None:
@@ -131,3 +133,33 @@ def test_the_reason_names_the_label_that_fell_short() -> None:
 def test_an_unknown_label_is_refused() -> None:
     with pytest.raises(EcgkitError, match="no label 'C'"):
         judged_of([0.0], {"C": 0.5})
+
+
+def test_a_regressor_is_asked_in_its_units() -> None:
+    link, x = link_of(ruler()), signals(3)
+    outputs = classify(ruler(), x)
+    values = ruler().predict(x)
+    np.testing.assert_allclose(link.told(outputs), values, rtol=1e-5)
+    np.testing.assert_allclose(link.outputs(values[:, 1], 1), outputs[:, 1], atol=1e-5)
+    wanted = wanted_logits({"B": [90, 100, 130]}, NAMES, 3, link)
+    np.testing.assert_allclose(wanted[1], [-1, 0, 3])
+    assert not link_of(Heights()).units
+
+
+def test_a_value_is_reached_within_a_share_of_the_scale_on_both_sides() -> None:
+    link, near = link_of(ruler()), 10 * WITHIN_SCALE
+    values = np.array([[100 + off, 0] for off in (-near - 0.1, -near, 0, near, near + 0.1, 99)])
+    assert reached(values, {"A": 100}, NAMES, link=link).tolist() == [False, True, True, True, False, False]
+    x = np.zeros((1, 12, 64), dtype=np.float32)
+    assert judged(ruler(), x, {"A": 130}, NAMES).reason.tolist() == ["not reached: A is 100, wanted 130 ms"]
+    assert judged(ruler(), x, {"A": 100}, NAMES).valid.all()
+
+
+@pytest.mark.parametrize(("target", "words"), [
+    ({}, 'nothing is asked; give target={"A": 100}, a quantity and a value'),
+    ({"A": float("inf")}, "target of A: give one finite number ms, or 2 of them"),
+])
+def test_what_a_regressor_cannot_be_asked_is_said(target: dict[str, Any], words: str) -> None:
+    with pytest.raises(EcgkitError) as caught:
+        wanted_logits(target, NAMES, 2, link_of(ruler()))
+    assert words in str(caught.value)

@@ -9,6 +9,7 @@ from ecgkit.errors import EcgkitError
 from ecgkit.evaluation import ece, reliability, roc_curve, score_table
 from ecgkit.figures import (
     PALETTE,
+    asked_measured,
     interval_plot,
     label_efficiency,
     pretraining_curves,
@@ -183,3 +184,15 @@ def test_the_legend_is_outside_the_data():
 def test_nothing_to_draw_is_refused(curves, reference):
     with pytest.raises(EcgkitError, match="no curve named"):
         label_efficiency(curves, reference=reference)
+
+
+def test_measured_changes_stand_over_the_asked_ones_and_their_means_too():
+    asked = np.repeat([-40.0, 40.0], 10)
+    figure = asked_measured({"PR": (asked, asked + 1), "QRS": (asked, asked / 2)})
+    first, second = figure.axes
+    assert [ax.get_title() for ax in figure.axes] or first.get_title(loc="left") == "PR"
+    means = second.get_lines()[-1]
+    assert means.get_xdata().tolist() == [-40, 40]
+    assert means.get_ydata().tolist() == [-20, 20]
+    assert first.get_ylabel() == "measured, ms"
+    check_picture(figure)

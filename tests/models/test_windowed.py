@@ -14,10 +14,13 @@ from ecgkit.errors import EcgkitError
 from ecgkit.models import (
     Classifier,
     Embedder,
+    Regressor,
     build_encoder,
     load_classifier,
+    load_regressor,
     model_card,
     save_classifier,
+    save_regressor,
     shipped,
     windowed,
 )
@@ -214,3 +217,31 @@ def test_state_dicts_of_embedder_and_classifier_hold_the_same_encoder() -> None:
     encoder = {f"encoder.{name}" for name in model.encoder.state_dict()}
     assert set(model.state_dict()) == {"millivolts"} | encoder
     assert {name for name in classifier.state_dict() if not name.startswith("head.")} == {"millivolts"} | encoder
+
+
+def regressor() -> Regressor:
+    model = classifier()
+    return Regressor(model.encoder, ("qrs", "age"), units=("ms", "years"), centre=(100, 60), scale=(10, 5), fs=100,
+                     crop_len=250).eval()
+
+
+def test_a_regressor_predicts_in_units() -> None:
+    model, x = regressor(), np.random.default_rng(0).normal(size=(3, 12, 300)).astype(np.float32)
+    with torch.no_grad():
+        outputs = model(torch.from_numpy(x)).numpy()
+    np.testing.assert_allclose(model.predict(x), outputs * (10, 5) + (100, 60), rtol=1e-5)
+
+
+def test_a_regressor_comes_back_from_its_file_and_is_no_classifier(tmp_path: Path) -> None:
+    model, file = regressor(), tmp_path / "r.safetensors"
+    save_regressor(model, file, {"data": "made up"})
+    again, x = load_regressor(file), np.zeros((2, 12, 300), np.float32)
+    np.testing.assert_array_equal(again.predict(x), model.predict(x))
+    assert (again.label_names, again.units, again.scale.tolist()) == (("qrs", "age"), ("ms", "years"), [10, 5])
+    with pytest.raises(EcgkitError, match="holds no classifier"):
+        load_classifier(file)
+
+
+def test_every_quantity_has_a_unit() -> None:
+    with pytest.raises(EcgkitError, match="1 units of 2 quantities"):
+        Regressor(classifier().encoder, ("qrs", "age"), units=("ms",), fs=100, crop_len=250)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from ecgkit.datasets.base import ECGDataset, from_arrays
 from ecgkit.errors import EcgkitError
 from ecgkit.training import Schedule, SupervisedSettings, evaluate, train_classifier
+from ecgkit.training.supervised import train_regressor
 
 SMALL = SupervisedSettings(encoder_options={"widths": [8, 8, 8, 8]}, crop_seconds=1.0,
                            schedule=Schedule(epochs=8, batch_size=16, learning_rate=0.02))
@@ -91,3 +95,35 @@ def test_mistakes_are_told_in_one_line() -> None:
         encoder_options={"widths": [4, 4, 4, 4]}, crop_seconds=1.0, schedule=Schedule(epochs=1)))
     with pytest.raises(EcgkitError, match="the classifier knows BUMP, SLOPE at 100 Hz"):
         evaluate(model, bumps(20, ("A", "B")))
+
+
+def heights(n: int = 160) -> tuple[ECGDataset, NDArray[np.float64]]:
+    """ECGs with a bump in V1 of some height, which is what is to be read in µV; a second quantity is half unknown."""
+    data, rng = bumps(n), np.random.default_rng(1)
+    height = rng.uniform(0.5, 1.5, n)
+    x = np.array(data.signals)
+    x[:, 6] = np.tile(np.hanning(50), 4) * height[:, None]
+    values = np.column_stack([1000 * height, np.where(np.arange(n) % 2, 1000 * height - 500, np.nan)])
+    return from_arrays(x, data.labels, data.label_names, 100, records=data.records), values
+
+
+def test_a_regressor_learns_what_is_known_of_each_quantity() -> None:
+    data, values = heights()
+    fold = data.records["strat_fold"].to_numpy()
+    model, history = train_regressor(data.train, values[fold <= 8], {"height": "µV", "less": "µV"},
+                                     settings=replace(SMALL, dropout=0.0))
+    said = model.predict(data.folds(9, 10).signals)
+    truth = values[fold > 8, 0]
+    assert np.corrcoef(said[:, 0], truth)[0, 1] > 0.9
+    assert np.abs(said[:, 1] - (truth - 500)).mean() < 150
+    assert (model.units, len(history)) == (("µV", "µV"), 8)
+
+
+@pytest.mark.parametrize(("values", "words"), [
+    (np.zeros((3, 1)), "values of shape (3, 1) for 160 ECGs and 1 units"),
+    (np.full((160, 1), np.nan), "height: unknown of all training ECGs"),
+    (np.full((160, 1), 7.0), "height: unknown of all training ECGs, or the same in all"),
+])
+def test_what_cannot_be_learnt_is_named(values: NDArray[np.float64], words: str) -> None:
+    with pytest.raises(EcgkitError, match=re.escape(words)):
+        train_regressor(bumps(), values, {"height": "µV"}, settings=SMALL)

@@ -29,7 +29,7 @@ from ecgkit.explain.attribution.players import (
     player_mask,
     segments,
 )
-from ecgkit.explain.results import classify, held
+from ecgkit.explain.results import classify, held, link_of
 from ecgkit.leads import N_LEADS
 from ecgkit.physiology import delineate, median_beats
 from ecgkit.progress import track
@@ -80,6 +80,12 @@ class _Ask:
         """The ECGs with the waves of a normal beat."""
         beat = normal_template(median_beats(self.background, delineate(self.background, self.waves.fs)))
         return np.where(self.parts[:, None] == REST, self.x, normal_beats(self.x, self.waves, beat))
+
+    @property
+    def scale(self) -> float:
+        """What one of the output is worth: of a regressor in its units."""
+        link = link_of(self.model)
+        return float(link.scale[self.target]) if link.units else 1.0
 
     def tensor(self, values: NDArray[np.float32]) -> Tensor:
         return torch.from_numpy(np.array(values, dtype=np.float32)).to(self.device).requires_grad_()
@@ -223,7 +229,8 @@ def attribute(model: nn.Module, x: NDArray[np.float32], target: str | int, *, me
     Returns
     -------
     ndarray of float32, shape (n, 12, sig_len)
-        Signed: positive where the ECG adds to the logit. Gradients are in 1/mV, other maps in logits.
+        Signed: positive where the ECG adds to the logit. Gradients are in 1/mV, other maps in logits; of an
+        `ecgkit.models.Regressor`, the output's unit stands for the logit.
 
     Raises
     ------
@@ -241,7 +248,7 @@ def attribute(model: nn.Module, x: NDArray[np.float32], target: str | int, *, me
             rows = slice(start, start + step)
             with _drawing(seed, x[rows], ask.device):
                 maps[rows] = arm.run(ask, rows, **options).detach().cpu().numpy()
-    return maps
+    return maps * np.float32(ask.scale)
 
 
 def completeness_error(model: nn.Module, x: NDArray[np.float32], maps: NDArray[np.float32], target: str | int, *,
@@ -257,7 +264,7 @@ def completeness_error(model: nn.Module, x: NDArray[np.float32], maps: NDArray[n
     ask = _ask(model, x, target, _arm(method, {}), **given)
     if method not in _REFERENCES:
         return np.full(len(x), np.nan)
-    promised = ask.logits(x) - _REFERENCES[method](ask)
+    promised = ask.scale * (ask.logits(x) - _REFERENCES[method](ask))
     error = np.abs(maps.sum(axis=(1, 2), dtype=np.float64) - promised)
     return np.divide(error, np.abs(promised), out=np.full(len(x), np.nan), where=promised != 0)
 

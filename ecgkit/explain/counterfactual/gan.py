@@ -20,9 +20,17 @@ from ecgkit.explain.counterfactual.windows import (
     cut_windows,
     discriminator_condition,
     generator_condition,
-    typical_logits,
 )
-from ecgkit.explain.results import BATCH, EXTREME, Counterfactuals, assessed, classify, probability, wanted_logits
+from ecgkit.explain.results import (
+    BATCH,
+    EXTREME,
+    Change,
+    Counterfactuals,
+    assessed,
+    classify,
+    link_of,
+    wanted_logits,
+)
 from ecgkit.leads import N_LEADS
 from ecgkit.models.generator import Discriminator, Generator
 from ecgkit.models.weights import load_classifier, load_explainer, save_explainer, shipped_explainers
@@ -35,15 +43,18 @@ ROUNDS = 4
 IMPLAUSIBLE_SHARE = 0.01
 #: Real ECGs that the limit is found on, at most.
 _ASKED_FOR_LIMIT = 1000
+#: Why a regressor's value is not given.
+OUT_OF_RANGE = "out of range"
 #: The shipped explainer of the classifier of the same name.
 DEFAULT = "ptbxl-superclass"
 
 
-def load(path_or_name: str | Path = DEFAULT, classifier: str | Path | None = None) -> CounterfactualGAN:
+def load(path_or_name: str | Path = DEFAULT, classifier: str | Path | nn.Module | None = None) -> CounterfactualGAN:
     """Give a trained explainer with its classifier, ready to be asked.
 
     Either is the name of a shipped one, or a file (`CounterfactualGAN.save`); by default the classifier has the name of
-    the explainer. Where there is no such file, or it explains another classifier, an `EcgkitError` is raised.
+    the explainer, and a network itself will do. Where there is no such file, or it explains another classifier, an
+    `EcgkitError` is raised.
     """
     if classifier is None:
         known = shipped_explainers()
@@ -52,7 +63,8 @@ def load(path_or_name: str | Path = DEFAULT, classifier: str | Path | None = Non
                 f"no such explainer is shipped (there are {', '.join(known) or 'none'}), and there is no such file"
             raise EcgkitError(f"{path_or_name}: {remedy}")
         classifier = path_or_name
-    return CounterfactualGAN.restored(path_or_name, load_classifier(classifier))
+    return CounterfactualGAN.restored(path_or_name, classifier if isinstance(classifier, nn.Module) else
+                                      load_classifier(classifier))
 
 
 class CounterfactualGAN:
@@ -67,7 +79,8 @@ class CounterfactualGAN:
     Parameters
     ----------
     classifier : Module
-        From `(batch, 12, sig_len)` in mV to logits `(batch, n_labels)`; never changed.
+        From `(batch, 12, sig_len)` in mV to logits `(batch, n_labels)`; never changed. An `ecgkit.models.Regressor` is
+        explained in its units.
     twins : sequence of Module
         Other networks trained on the same ECGs. The generator has to persuade them too, and an answer that one of them
         does not follow is not given: it would explain the accidents of one training. Without any, only `classifier` is
@@ -89,7 +102,7 @@ class CounterfactualGAN:
         rate = fs or getattr(classifier, "fs", None)
         if not names or not rate:
             raise EcgkitError("the classifier does not say its labels and its rate; give label_names and fs")
-        self.classifier, self.twins = classifier, tuple(twins)
+        self.classifier, self.twins, self.link = classifier, tuple(twins), link_of(classifier)
         self.label_names, self.fs = tuple(names), float(rate)
         self.settings = settings or GANSettings()
         self.history = pd.DataFrame()
@@ -117,7 +130,7 @@ class CounterfactualGAN:
         self.twins = tuple(deepcopy(twin) for twin in self.twins)
         for model in (self._generator, self._discriminator, *self.twins):
             _as_kept(model)
-        self.ends = typical_logits(windows.logits)
+        self.ends = windows.ends
         self.limit = least_plausible(self._discriminator, data, self.ends, self.length)
         return self
 
@@ -146,7 +159,8 @@ class CounterfactualGAN:
             Millivolts at `fs`.
         target : mapping
             Wanted probability by label: one number, or one for each ECG. Other labels are kept, but for NORM, which is
-            the absence of the others.
+            the absence of the others. Of a regressor, the wanted value in its units, or a `Change` of it; one that is
+            out of the range of the training ECGs has no valid answer.
         noise : ndarray, shape (n, n_noise), optional
             Random numbers for another answer; zeros by default.
 
@@ -164,10 +178,13 @@ class CounterfactualGAN:
         if noise is None:
             noise = np.zeros((len(x), self.settings.n_noise), dtype=np.float32)
         now = classify(self.classifier, x)
-        wishes = wanted_logits(target, self.label_names, len(x))
+        told = self.link.told(now)
+        wishes = wanted_logits({name: told[:, self.label_names.index(name)] + np.asarray(value.by) if
+                                isinstance(value, Change) and name in self.label_names else value
+                                for name, value in target.items()}, self.label_names, len(x), self.link)
         found = self._corrected(x, now, wishes, {k: self._first_aim(k, logit) for k, logit in wishes.items()}, noise)
         left = np.flatnonzero(~found.valid)
-        if len(left):
+        if len(left) and not self.link.units:
             # What is typical may be too far from this ECG to be drawn; the wish itself asks for less.
             plain = {k: logit[left] for k, logit in wishes.items()}
             milder = self._corrected(x[left], now[left], plain, plain, noise[left])
@@ -177,8 +194,8 @@ class CounterfactualGAN:
     def _corrected(self, x: NDArray[np.float32], now: NDArray[np.float64], wishes: Mapping[int, NDArray[np.float64]],
                    aims: Mapping[int, NDArray[np.float64]], noise: NDArray[np.float32]) -> Counterfactuals:
         """Answers to aims (logits), put again until the wishes (logits) are reached; the doubtful ones not valid."""
-        target = {self.label_names[k]: probability(logit) for k, logit in wishes.items()}
-        best, off = assessed(x.copy(), now, target, self.label_names), np.full(len(x), np.inf)
+        target = {self.label_names[k]: self.link.told(logit, k) for k, logit in wishes.items()}
+        best, off = assessed(x.copy(), now, target, self.label_names, self.link), np.full(len(x), np.inf)
         aims = {k: aim.copy() for k, aim in aims.items()}
         asked, got = {k: now[:, k].copy() for k in aims}, {k: now[:, k].copy() for k in aims}
         for _ in range(ROUNDS):
@@ -187,15 +204,16 @@ class CounterfactualGAN:
                 break
             signals = self._generate(x[left], now[left], {k: aim[left] for k, aim in aims.items()}, noise[left])
             logits = classify(self.classifier, signals)
-            found = assessed(signals, logits, {name: p[left] for name, p in target.items()}, self.label_names)
-            missed = np.max([np.abs(probability(wishes[k][left]) - probability(logits[:, k])) for k in aims], axis=0)
+            found = assessed(signals, logits, {name: p[left] for name, p in target.items()}, self.label_names,
+                             self.link)
+            missed = np.max([self.link.distance(wishes[k][left], logits[:, k]) for k in aims], axis=0)
             closer = missed < off[left]
             best, off[left] = _with(best, left[closer], found.rows(closer)), np.minimum(off[left], missed)
             for k, aim in aims.items():
                 slope = _slope(aim[left] - asked[k][left], logits[:, k] - got[k][left])
                 asked[k][left], got[k][left] = aim[left], logits[:, k]
                 aim[left] += (wishes[k][left] - logits[:, k]) / slope
-        return self._doubted(best, x, wishes)
+        return self._doubted(best, x, now, wishes)
 
     def several(self, x: NDArray[np.float32], target: Mapping[str, Any], n: int = 3, seed: int = 0) -> \
             list[Counterfactuals]:
@@ -207,6 +225,8 @@ class CounterfactualGAN:
 
     def _first_aim(self, place: int, logit: NDArray[np.float64]) -> NDArray[np.float64]:
         """What the generator is asked for first: an extreme wish means what is typical with, or without, the label."""
+        if self.link.units:
+            return logit
         low, high = self.ends[place].double().numpy()
         extreme = np.abs(logit) >= np.log((1 - EXTREME) / EXTREME) - 1e-9
         return np.where(extreme, np.where(logit < 0, np.minimum(low, logit), np.maximum(high, logit)), logit)
@@ -225,9 +245,13 @@ class CounterfactualGAN:
                 torch.from_numpy(x).split(BATCH), condition.split(BATCH), strict=True)]
         return torch.cat(parts).numpy()
 
-    def _doubted(self, found: Counterfactuals, x: NDArray[np.float32],
+    def _doubted(self, found: Counterfactuals, x: NDArray[np.float32], now: NDArray[np.float64],
                  wishes: Mapping[int, NDArray[np.float64]]) -> Counterfactuals:
-        """The same without those that look like no real ECG, or that a twin does not follow."""
+        """The same without those that look like no real ECG, or that a twin does not follow.
+
+        It follows where it calls the label as wanted; of a quantity, where it goes half the way at least. Where little
+        is wanted, it is not asked.
+        """
         valid, reason = found.valid.copy(), found.reason.copy()
         changed = np.abs(found.signals - x).max(axis=(1, 2)) > 0
         unreal = valid & changed
@@ -237,10 +261,18 @@ class CounterfactualGAN:
         valid[unreal], reason[unreal] = False, "not plausible: it looks less real than 99 of 100 real ECGs"
         rows = np.flatnonzero(valid & changed)
         opinions = [classify(twin, found.signals[rows]) for twin in self.twins] if len(rows) else []
+        before = [classify(twin, x[rows]) for twin in self.twins] if len(rows) and self.link.units else opinions
         for place, logit in wishes.items():
             label, wanted = self.label_names[place], logit[rows]
-            for opinion in opinions:
-                wrong = rows[valid[rows] & ((opinion[:, place] > 0) != (wanted > 0)) & (np.abs(wanted) > 1)]
+            low, high = self.ends[place].double().numpy()
+            beyond = ((logit < low) | (logit > high)) & bool(self.link.units)
+            valid[beyond], reason[beyond] = False, f"{OUT_OF_RANGE}: no training ECG has such a {label}"
+            for opinion, first in zip(opinions, before, strict=True):
+                way, denied = wanted, (opinion[:, place] > 0) != (wanted > 0)
+                if self.link.units:
+                    way = wanted - now[rows, place]
+                    denied = (opinion - first)[:, place] * np.sign(way) < np.abs(way) / 2
+                wrong = rows[valid[rows] & denied & (np.abs(way) > 1)]
                 valid[wrong] = False
                 reason[wrong] = f"not general: another network trained on the same ECGs does not follow ({label})"
         return Counterfactuals(found.signals, found.probabilities, valid, reason)

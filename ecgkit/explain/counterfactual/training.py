@@ -19,7 +19,6 @@ from ecgkit.explain.counterfactual.windows import (
     clipped,
     draw_wishes,
     generator_condition,
-    typical_logits,
 )
 from ecgkit.explain.results import kept_labels
 from ecgkit.leads import independent
@@ -136,7 +135,7 @@ class _State(Duel):
                  labels: Sequence[str], run: Run) -> None:
         self.windows, self.settings = windows, settings
         self.classifiers = [frozen(deepcopy(classifier)).to(run.device) for classifier in classifiers]
-        self.ends, self.kept = typical_logits(windows.logits), torch.from_numpy(kept_labels(labels))
+        self.ends, self.kept = windows.ends, torch.from_numpy(kept_labels(labels))
         self.pairs: list[Tensor] = []
         n_labels, fs = len(labels), windows.data.fs
         with seeded(run.seed):

@@ -12,7 +12,7 @@ from torch.nn.functional import one_hot
 
 from ecgkit.datasets.base import ECGDataset
 from ecgkit.errors import EcgkitError
-from ecgkit.explain.results import EXTREME, classify
+from ecgkit.explain.results import EXTREME, classify, link_of
 from ecgkit.progress import track
 from ecgkit.transforms import crop_at
 
@@ -22,6 +22,8 @@ MOST_LOGIT = 6.0
 SCALE = 4.0
 #: Windows begin at so many places of each ECG.
 PLACES = 6
+#: A regressor's typical ends are these quantiles of the windows' outputs; the standard deviation of wished changes.
+LINEAR_ENDS, LINEAR_CHANGE = (0.005, 0.995), 2.5
 #: Logits that differ by less are as good as the same.
 BLUR = 0.3
 _BATCH = 256
@@ -63,7 +65,7 @@ class Windows:
     """Windows of `length` samples of a dataset.
 
     Each has the row of its ECG and its first sample, `(n,)`, and the logits `(n, n_labels)` of the classifier that is
-    explained.
+    explained, or a regressor's outputs where it is `linear`.
     """
 
     data: ECGDataset
@@ -71,6 +73,14 @@ class Windows:
     starts: NDArray[np.intp]
     length: int
     logits: Tensor
+    linear: bool = False
+
+    @property
+    def ends(self) -> Tensor:
+        """What is typical without and with each label (`typical_logits`), or the ends of a regressor's outputs."""
+        if not self.linear:
+            return typical_logits(self.logits)
+        return clipped(torch.quantile(self.logits, torch.tensor(LINEAR_ENDS), dim=0).T)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -106,7 +116,8 @@ def cut_windows(data: ECGDataset, classifier: nn.Module, length: int) -> Windows
     parts = torch.arange(len(rows)).tensor_split(-(-len(rows) // _BATCH))
     found = [classify(classifier, windows.batch(part).numpy(), _BATCH)
              for part in track(parts, "asking the classifier", unit="batch")]
-    return replace(windows, logits=torch.from_numpy(np.concatenate(found).astype(np.float32)))
+    return replace(windows, logits=torch.from_numpy(np.concatenate(found).astype(np.float32)),
+                   linear=bool(link_of(classifier).units))
 
 
 @dataclass(frozen=True)
@@ -150,7 +161,8 @@ def draw_wishes(windows: Windows, ends: Tensor, n: int, *, n_noise: int, graded:
     Half of the wishes are about a label that the classifier gives the window, the others about any: of many labels, a
     window has few, and asking for the absence of what is absent teaches nothing. Of six wishes three turn the label to
     its other end (see `typical_logits`), two ask for anything between the ends, and one for what another window has; if
-    not `graded`, all turn the label.
+    not `graded`, all turn the label. A regressor, which has no labels to turn, is asked for any of its quantities: one
+    wish of six for what another window has, the others for a change (`LINEAR_CHANGE`).
     """
     which = torch.randint(len(windows), (n,), generator=generator)
     x, now = windows.batch(which), windows.logits[which]
@@ -158,7 +170,7 @@ def draw_wishes(windows: Windows, ends: Tensor, n: int, *, n_noise: int, graded:
     given[given.sum(dim=1) == 0] = 1.0
     own = torch.multinomial(given, 1, generator=generator)[:, 0]
     any_one = torch.randint(len(ends), (n,), generator=generator)
-    label = torch.where(torch.rand(n, generator=generator) < 0.5, own, any_one)
+    label = torch.where(torch.rand(n, generator=generator) < (0.0 if windows.linear else 0.5), own, any_one)
     low, high = ends[label].T
     aim = torch.where(now.gather(1, label[:, None])[:, 0] > 0, low, high)
     if graded:
@@ -166,6 +178,9 @@ def draw_wishes(windows: Windows, ends: Tensor, n: int, *, n_noise: int, graded:
         as_other = torch.minimum(torch.maximum(windows.logits[others, label], low), high)
         between = low + (high - low) * torch.rand(n, generator=generator)
         kind = torch.rand(n, generator=generator)
+        if windows.linear:
+            change = LINEAR_CHANGE * torch.randn(n, generator=generator)
+            between = aim = torch.minimum(torch.maximum(now.gather(1, label[:, None])[:, 0] + change, low), high)
         aim = torch.where(kind < 1 / 6, as_other, torch.where(kind < 1 / 2, between, aim))
     noise = torch.randn(2, n, n_noise, generator=generator)
     return Wishes(*(each.to(device) for each in (x, now, label, aim, noise)))

@@ -9,7 +9,7 @@ from ecgkit.errors import EcgkitError
 from ecgkit.explain.attribution.gradcam import last_convolution
 from ecgkit.explain.attribution.methods import METHODS, attribute, completeness_error
 from ecgkit.explain.attribution.players import REST, normal_beats, normal_template, player_mask, player_sums, segments
-from ecgkit.models.windowed import Classifier
+from ecgkit.models.windowed import Classifier, Regressor
 from ecgkit.physiology import delineate, median_beats
 from ecgkit.simulator import Cohort
 
@@ -272,3 +272,18 @@ def test_mistakes_are_told_in_one_line(change, message):
     with pytest.raises(EcgkitError, match=message) as told:
         attribute(arguments.pop("model"), arguments.pop("x"), arguments.pop("target"), **arguments)
     assert "\n" not in str(told.value)
+
+
+def test_maps_of_a_regressor_are_in_its_units_and_complete():
+    model = small()
+    inner = Regressor(model.encoder, ("A", "B"), units=("ms", "ms"), centre=(0, 100), scale=(1, 20), fs=FS,
+                      crop_len=100).eval()
+    inner.head = model.head
+    for method in ("saliency", "integrated-gradients", "kernel-shap"):
+        maps = maps_of(method, inner)
+        np.testing.assert_allclose(maps, 20 * maps_of(method, model), rtol=1e-4, atol=1e-6)
+    change = inner.predict(X)[:, 1] - inner.predict(NORMAL.mean(axis=0, keepdims=True))[:, 1]
+    maps = maps_of("integrated-gradients", inner)
+    off = completeness_error(inner, X, maps, "B", method="integrated-gradients", **GIVEN)
+    np.testing.assert_allclose(np.abs(maps.sum(axis=(1, 2)) - change) / np.abs(change), off, atol=1e-3)
+    assert (off < 0.1).all()

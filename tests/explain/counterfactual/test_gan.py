@@ -21,11 +21,11 @@ from ecgkit.explain.battery.judges import outcomes
 from ecgkit.explain.battery.realism import einthoven_residual
 from ecgkit.explain.counterfactual.gan import DEFAULT, CounterfactualGAN, least_plausible, load, plausibility
 from ecgkit.explain.counterfactual.windows import discriminator_condition
-from ecgkit.explain.results import Counterfactuals, classify
+from ecgkit.explain.results import Change, Counterfactuals, classify
 from ecgkit.models import Classifier, build_encoder, model_card, save_classifier, shipped, weights
 from ecgkit.models.generator import Discriminator
 from ecgkit.models.weights import shipped_explainers
-from tests.explain.gan_helpers import FS, NAMES, TINY, V5, Heights, dataset, same, signals
+from tests.explain.gan_helpers import FS, NAMES, TINY, V5, Heights, dataset, ruler, same, signals
 
 
 @pytest.fixture(scope="module")
@@ -376,3 +376,48 @@ def test_the_one_that_comes_with_the_package_answers_and_says_how_it_was_tested(
     assert einthoven_residual(found.signals).max() < 1e-5
     assert found.valid.any(), "simulated hearts, which it was not trained on, included"
     assert (found.probabilities[found.valid, explainer.label_names.index("MI")] >= 0.9 - 1e-6).all()
+
+
+@pytest.fixture(scope="module")
+def measuring() -> CounterfactualGAN:
+    return CounterfactualGAN(ruler(), settings=TINY).fit(dataset(48))
+
+
+def test_a_regressor_is_explained_in_its_units(measuring: CounterfactualGAN) -> None:
+    x = signals(12, 100, seed=1)
+    before = ruler().predict(x)[:, 0]
+    with credulous(measuring):
+        found, changed = measuring(x, {"A": 110}), measuring(x, {"A": Change(np.full(12, 15.0))})
+    np.testing.assert_allclose(found.probabilities, ruler().predict(found.signals), atol=1e-3)
+    assert found.valid.sum() >= 6
+    assert (np.abs(found.probabilities[found.valid, 0] - 110) <= 1.5 + 1e-3).all()
+    inside = changed.valid
+    assert inside.sum() >= 4
+    np.testing.assert_allclose(changed.probabilities[inside, 0], before[inside] + 15, atol=1.51)
+
+
+def test_what_no_training_ecg_has_is_not_given(measuring: CounterfactualGAN) -> None:
+    with credulous(measuring):
+        found = measuring(signals(3), {"A": [100, 500, 20]})
+    assert found.reason[1:].tolist() == ["out of range: no training ECG has such a A"] * 2
+    assert not found.valid[1:].any()
+    assert set(outcomes(found)[1:]) == {"abstained"}
+
+
+@pytest.mark.parametrize(("gain", "consents"), [(6.0, True), (3.6, True), (2.4, False), (-6.0, False)])
+def test_a_twin_has_to_see_half_of_the_change(measuring: CounterfactualGAN, gain: float, consents: bool) -> None:
+    x = np.zeros((1, 12, 100), dtype=np.float32)
+    raised = x.copy()
+    raised[:, V5] = 0.5
+    now, wish = classify(measuring.classifier, x), {0: np.array([3.0])}
+    reached = Counterfactuals(raised, np.array([[130.0, 100.0]]), np.array([True]), np.array([""], dtype=object))
+    with with_(measuring, limit=-np.inf, twins=(ruler(gain),)):
+        found = measuring._doubted(reached, x, now, wish)
+    assert found.valid.tolist() == [consents]
+    assert found.reason[0].startswith("not general") == (not consents)
+
+
+def test_an_explained_regressor_comes_back_from_a_file(measuring: CounterfactualGAN, tmp_path: Path) -> None:
+    measuring.save(tmp_path / "e.safetensors", {})
+    again, x = load(tmp_path / "e.safetensors", measuring.classifier), signals(2)
+    np.testing.assert_array_equal(again(x, {"B": 95}).signals, measuring(x, {"B": 95}).signals)

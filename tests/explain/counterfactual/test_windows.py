@@ -23,7 +23,7 @@ from ecgkit.explain.counterfactual.windows import (
     generator_condition,
     typical_logits,
 )
-from tests.explain.gan_helpers import FS, NAMES, TINY, Heights, dataset
+from tests.explain.gan_helpers import FS, NAMES, TINY, Heights, dataset, ruler
 
 
 def test_windows_cover_each_ecg_and_the_classifier_saw_each() -> None:
@@ -157,3 +157,17 @@ def test_one_label_is_asked_for_and_the_others_stay(windows: Windows) -> None:
 def test_a_draw_is_repeated_by_its_seed(windows: Windows) -> None:
     for a, b in zip(vars(draw(windows, 20)).values(), vars(draw(windows, 20)).values(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_a_regressors_ends_are_those_of_nearly_all_windows_and_wishes_are_changes_within() -> None:
+    windows = cut_windows(dataset(32), ruler(), round(TINY.seconds * FS))
+    assert windows.linear
+    inside = (windows.logits > windows.ends[:, 0]) & (windows.logits < windows.ends[:, 1])
+    assert 0.95 < float(inside.float().mean()) < 1
+    wishes = draw_wishes(windows, windows.ends, 2000, n_noise=3, graded=True,
+                         generator=torch.Generator().manual_seed(0))
+    low, high = windows.ends[wishes.label].T
+    assert bool(((wishes.aim >= low) & (wishes.aim <= high)).all())
+    assert float((wishes.label == 0).float().mean()) == pytest.approx(0.5, abs=0.05), "whatever its value is now"
+    change = wishes.aim - wishes.now.gather(1, wishes.label[:, None])[:, 0]
+    assert 0.3 < float((change > 0).float().mean()) < 0.7
