@@ -32,10 +32,7 @@ BATCH = 16
 
 @dataclass(frozen=True)
 class Link:
-    """How the outputs of a network are told: logits as probabilities, a regressor's in its `units`.
-
-    `centre` and `scale`, `(n_outputs,)`, are those of `ecgkit.models.Regressor`; none of a classifier.
-    """
+    """How outputs are told: logits as probabilities, those of an `ecgkit.models.Regressor` in its units."""
 
     units: tuple[str, ...] = ()
     centre: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
@@ -49,13 +46,9 @@ class Link:
         """The other way round, of one place."""
         return (values - self.centre[place]) / self.scale[place] if self.units else np.log(values / (1 - values))
 
-    def distance(self, first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
+    def apart(self, first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
         """How far outputs of one place are apart: in probability, or in scales."""
         return np.abs(first - second if self.units else probability(first) - probability(second))
-
-    def unit(self, place: int) -> str:
-        """Of a place, with a blank before it; nothing of a probability."""
-        return f" {self.units[place]}" if self.units else ""
 
 
 LOGISTIC = Link()
@@ -69,7 +62,7 @@ def link_of(model: nn.Module) -> Link:
 
 @dataclass(frozen=True)
 class Change:
-    """A wish for more, or less, than the network says now: `by` so much in units, one for all ECGs or for each."""
+    """A wish for more, or less, than the network says now: `by` so much, one number for all ECGs or one for each."""
 
     by: Any
 
@@ -124,17 +117,16 @@ def wanted_logits(target: Mapping[str, Any], label_names: Sequence[str], n: int,
     and a value that is not finite raise `EcgkitError`.
     """
     if not target:
-        example = f"{link.centre[0]:.0f}}}, a quantity and a value" if link.units else \
-            "0.05}, a label and a probability"
-        raise EcgkitError("nothing is asked; give target={\"" + label_names[0] + "\": " + example)
-    what = "finite number" if link.units else "probability between 0 and 1"
+        wish = f"{link.centre[0]:.0f}}}, a quantity and a value" if link.units else "0.05}, a label and a probability"
+        raise EcgkitError(f'nothing is asked; give target={{"{label_names[0]}": {wish}')
     wanted = {}
     for name, value in target.items():
         if name not in label_names:
             raise EcgkitError(f"no label {name!r}; the classifier has {', '.join(label_names)}")
         p, place = np.asarray(value, dtype=np.float64), list(label_names).index(name)
         if p.shape not in ((), (n,)) or not (np.isfinite(p) if link.units else (p > 0) & (p < 1)).all():
-            raise EcgkitError(f"target of {name}: give one {what}{link.unit(place)}, or {n} of them")
+            what = f"finite number of {link.units[place]}" if link.units else "probability between 0 and 1"
+            raise EcgkitError(f"target of {name}: give one {what}, or {n} of them")
         wanted[place] = np.broadcast_to(link.outputs(p, place), (n,))
     return wanted
 
@@ -143,16 +135,14 @@ def reached(probabilities: NDArray[np.float64], target: Mapping[str, Any], label
             within: float = WITHIN, link: Link = LOGISTIC) -> NDArray[np.bool_]:
     """Whether all wanted probabilities were reached, `(n,)`: from 0.95 on (0.05 down) further is reached too.
 
-    A regressor's values are reached within `WITHIN_SCALE`.
+    A regressor's values are reached within `WITHIN_SCALE`, on either side.
     """
     good = np.ones(len(probabilities), dtype=bool)
     for place, logit in wanted_logits(target, label_names, len(probabilities), link).items():
         wanted, p = link.told(logit, place), probabilities[:, place]
-        if link.units:
-            good &= np.abs(p - wanted) <= WITHIN_SCALE * link.scale[place] + 1e-6
-            continue
         beyond = ((wanted >= 1 - within - 1e-9) & (p >= wanted)) | ((wanted <= within + 1e-9) & (p <= wanted))
-        good &= beyond | (np.abs(p - wanted) <= within + 1e-9)
+        near = WITHIN_SCALE * link.scale[place] if link.units else within
+        good &= (beyond & (not link.units)) | (np.abs(p - wanted) <= near + 1e-9)
     return good
 
 
@@ -202,5 +192,5 @@ def assessed(signals: NDArray[np.float32], logits: NDArray[np.float64], target: 
         k = label_names.index(name)
         aim = np.broadcast_to(np.asarray(wanted, dtype=np.float64), (len(signals),))
         for row in np.flatnonzero(~reached(p, {name: aim}, label_names, link=link) & (reason == "")):
-            reason[row] = f"not reached: {name} is {p[row, k]:{digits}}, wanted {aim[row]:{digits}}{link.unit(k)}"
+            reason[row] = f"not reached: {name} is {p[row, k]:{digits}}, wanted {aim[row]:{digits}}"
     return Counterfactuals(signals, p, good, reason)

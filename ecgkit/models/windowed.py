@@ -143,6 +143,9 @@ class Classifier(WindowedModel):
         copy.head[-1] = nn.Linear(linear.in_features, len(wanted))
         copy.head[-1].load_state_dict({name: value[wanted] for name, value in linear.state_dict().items()})
         copy.label_names = tuple(label_names)
+        if isinstance(copy, Regressor):
+            copy.units = tuple(copy.units[k] for k in wanted)
+            copy.centre, copy.scale = copy.centre[wanted], copy.scale[wanted]
         return copy.train(self.training).to(self.millivolts.device)
 
     def predict(self, signals: NDArray[np.float32], batch_size: int = 64) -> NDArray[np.float64]:
@@ -160,17 +163,9 @@ class Classifier(WindowedModel):
 class Regressor(Classifier):
     """Quantities with units, such as intervals or age, from ECGs in millivolts of any length.
 
-    A network like `Classifier`, whose outputs are ``(value - centre) / scale`` in place of logits, so that most lie
-    within ±4, as logits do; `predict` gives values in `units`.
-
-    Parameters
-    ----------
-    encoder, names, fs, crop_len, **options
-        As of `Classifier`; one name for each quantity.
-    units : sequence of str
-        Of the quantities.
-    centre, scale : array_like, shape (n_outputs,), optional
-        In units; 0 and 1 until they are loaded or learnt.
+    A network like `Classifier`, with a name for each quantity. Outputs are ``(value - centre) / scale`` in place of
+    logits, so that most lie within ±4, as logits do; `predict` gives values in `units`. `centre` and `scale` are
+    `(n_outputs,)`, by default 0 and 1.
     """
 
     centre: Tensor
@@ -179,10 +174,9 @@ class Regressor(Classifier):
     def __init__(self, encoder: nn.Module, label_names: Sequence[str], *, units: Sequence[str], centre: Any = None,
                  scale: Any = None, **options: Any) -> None:
         super().__init__(encoder, label_names, **options)
-        n = len(self.label_names)
-        if len(units) != n:
+        self.units, n = tuple(units), len(self.label_names)
+        if len(self.units) != n:
             raise EcgkitError(f"{len(units)} units of {n} quantities; give one each")
-        self.units = tuple(units)
         self.register_buffer("centre", torch.zeros(n) if centre is None else torch.as_tensor(centre).float())
         self.register_buffer("scale", torch.ones(n) if scale is None else torch.as_tensor(scale).float())
 

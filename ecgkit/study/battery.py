@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ecgkit.datasets.base import ECGDataset
 from ecgkit.datasets.describe import write_summary
-from ecgkit.evaluation import auroc, bootstrap, means, with_ends
+from ecgkit.evaluation import means, with_ends
 from ecgkit.explain.attribution.methods import MODEL_FREE, attribute, normal_background, reference_maps
 from ecgkit.explain.attribution.players import player_cells, segments
 from ecgkit.explain.baselines import PGD
@@ -21,7 +21,7 @@ from ecgkit.explain.battery import localisation
 from ecgkit.explain.battery.examine import Answers, Bench, ask, make_bench, questions
 from ecgkit.explain.battery.judges import Follows, follows, outcomes, rule_oracle
 from ecgkit.explain.battery.perturbation import ExchangeCurve, quac
-from ecgkit.explain.battery.realism import embedding_distances, fresh_discriminator
+from ecgkit.explain.battery.realism import embedding_distances, nearest_alike, told_apart
 from ecgkit.explain.battery.stability import consistency
 from ecgkit.explain.counterfactual.gan import CounterfactualGAN
 from ecgkit.explain.results import AWAY, THERE, Counterfactuals, Explainer, classify
@@ -29,7 +29,7 @@ from ecgkit.models import model_card
 from ecgkit.models.windowed import Classifier
 from ecgkit.physiology import delineate, measure
 from ecgkit.study.attribution import LOCALISED
-from ecgkit.study.counterfactuals import Run, chosen, hum, hum_size, runs_in, train_judges
+from ecgkit.study.counterfactuals import Run, chosen, hum, hum_size, runs_in, told_labels, train_judges
 from ecgkit.training import SupervisedSettings
 
 #: The adversarial control among the explainers: small, plausible to no one, and it reaches every target.
@@ -145,47 +145,60 @@ def graded(explainer: Explainer, bench: Bench, asked: pd.DataFrame, *, n_each: i
     return follows(np.broadcast_to(GRADES, obtained.shape), obtained)
 
 
-def realism(answers: Answers, bench: Bench, asked: pd.DataFrame, real: ECGDataset, *,
-            n_boot: int = 1000) -> dict[str, float]:
+def pool_of(cohort: ECGDataset, bench: Bench, asked: pd.DataFrame) -> tuple[ECGDataset, NDArray[np.float64]]:
+    """ECGs of all patients whom no question is about, and the explained network's logits of them."""
+    mine = bench.data.records["patient_id"].iloc[asked["row"]]
+    pool = cohort.subset(np.flatnonzero(~cohort.records["patient_id"].isin(mine)))
+    return pool, classify(bench.classifier, pool.signals)
+
+
+def realism(answers: Answers, bench: Bench, asked: pd.DataFrame, real: ECGDataset,
+            pool: tuple[ECGDataset, NDArray[np.float64]], *, n_boot: int = 1000) -> dict[str, float]:
     """Compare valid answers of both directions with real ECGs of other patients.
 
-    `auc`, `auc_low`, `auc_high` of fresh discriminators (0.5: none can tell); `frechet` and `neighbours`, the distances
-    in the embedding over those of two halves of the real ECGs (1: as real ones); `n`, answers.
+    AUROC of fresh discriminators (0.5: none can tell) beside some of `real`, `auc`, where it also tells which ECGs were
+    chosen; beside those of a `pool_of` of which the network says the same (`nearest_alike`), `alike`; and of these
+    beside the next, `control`; each with `_low` and `_high`. `frechet` and `neighbours`, the distances in the embedding
+    over those of two halves of the real ECGs (1: as real ones); `n`, answers.
     """
     rng = np.random.default_rng(0)
     valid = rng.permutation(np.flatnonzero(answers.outcome == "valid"))[:LOOKED_AT]
     if len(valid) < 12:
-        return dict.fromkeys(("auc", "auc_low", "auc_high", "frechet", "neighbours"), np.nan) | {"n": len(valid)}
+        return {"auc": np.nan, "auc_low": np.nan, "auc_high": np.nan, "n": len(valid)}
     beside = real.subset(np.sort(rng.permutation(len(real))[:LOOKED_AT]))
-    fakes = answers.signals[valid]
+    fakes, fs = answers.signals[valid], bench.data.fs
     theirs = beside.records["patient_id"].to_numpy()
     mine = bench.data.records["patient_id"].to_numpy()[asked["row"].to_numpy()[valid]]
-    told = fresh_discriminator(beside.signals, fakes, theirs, mine, fs=bench.data.fs, seed=0)
-    whose = np.concatenate([theirs, mine]).astype(str)
-    low, high = bootstrap(auroc, told.fake[:, None], told.score[:, None], whose, n_boot=n_boot).interval()
     far = embedding_distances(bench.embedder.embed(beside.signals), bench.embedder.embed(fakes), theirs, seed=0)
     ratio = (far.loc["made"] / far.loc["real"]).astype(float).to_dict()
-    return {"auc": told.auc, "auc_low": float(low[0]), "auc_high": float(high[0]), "frechet": ratio["frechet"],
-            "neighbours": ratio["neighbours"], "n": len(valid)}
+    some = slice(min(len(valid), pool[0].n_patients // 2))
+    odds = np.clip(answers.probabilities[valid[some]], 1e-4, 1 - 1e-4)
+    rows = nearest_alike(np.log(odds / (1 - odds)), pool[1].clip(-9.21, 9.21), pool[0].records["patient_id"])
+    (first, second), (whose, next_) = map(pool[0].batch, rows), pool[0].records["patient_id"].to_numpy()[rows]
+    return {**told_apart("auc", beside.signals, fakes, theirs, mine, fs=fs, n_boot=n_boot),
+            **told_apart("alike", first, fakes[some], whose, mine[some], fs=fs, n_boot=n_boot),
+            **told_apart("control", first, second, whose, next_, fs=fs, n_boot=n_boot),
+            "frechet": ratio["frechet"], "neighbours": ratio["neighbours"], "n": len(valid)}
 
 
 def printed_sets(sets: pd.DataFrame) -> pd.DataFrame:
     """For print: each explainer's `realism` in a row, and `spearman` of `graded` where every grade was asked for."""
     numbers = sets.reindex(columns=["frechet", "neighbours", "spearman"]).astype(float)
     numbers = numbers.map("{:.2f}".format).replace("nan", "–")
-    return pd.DataFrame({"fresh discriminator, AUROC": with_ends(sets, "auc", unknown="–"),
-                         "Fréchet distance": numbers["frechet"], "distance to neighbours": numbers["neighbours"],
-                         "follows the wish": numbers["spearman"], "answers": sets["n"].astype(int)}
-                        ).rename_axis("explainer")
+    columns = {"fresh discriminator, AUROC": "auc", "beside ECGs alike": "alike", "these beside the next": "control"}
+    words = {title: with_ends(sets, name, unknown="–") for title, name in columns.items() if name in sets}
+    return pd.DataFrame(words | {
+        "Fréchet distance": numbers["frechet"], "distance to neighbours": numbers["neighbours"],
+        "follows the wish": numbers["spearman"], "answers": sets["n"].astype(int)}).rename_axis("explainer")
 
 
-def effects(explainer: Explainer, bench: Bench, *, n_boot: int = 1000) -> pd.DataFrame:
+def effects(explainer: Explainer, bench: Bench, held_out: ECGDataset, *, n_boot: int = 1000) -> pd.DataFrame:
     """How far an explainer moves the measurements that define a disease, when it is asked to take the disease away.
 
     All ECGs that meet a defining rule are asked about, whatever the classifier says of them; where no valid answer
     comes, nothing moves. By label: `STATISTICS` of the movement of the deciding rule's margin towards healthy, in steps
-    (`ecgkit.physiology.rules.STEPS`: 0.1 mV, 20 ms, ...), and the share `answered`. An explainer of a network that
-    knows nothing must have no effect.
+    (`ecgkit.physiology.rules.STEPS`: 0.1 mV, 20 ms, ...), the share `answered`, and what `told_labels` says of the
+    network on ECGs that are held out. An explainer of a network that knows nothing must have no effect.
     """
     rows, all_rows = {}, np.arange(len(bench.data))
     age, sex = bench.who(all_rows, "age"), bench.who(all_rows, "sex")
@@ -199,7 +212,8 @@ def effects(explainer: Explainer, bench: Bench, *, n_boot: int = 1000) -> pd.Dat
         patients = bench.data.records["patient_id"].to_numpy()[met]
         rows[label] = with_interval(np.where(found.valid, moved, 0.0), patients, n_boot=n_boot)
         rows[label]["answered"] = float(found.valid.mean())
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("label")
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("label").join(
+        told_labels(bench.classifier, held_out, n_boot=n_boot))
 
 
 def attack_like(answers: Answers, bench: Bench, asked: pd.DataFrame, classifier: Classifier) -> Answers:
@@ -356,10 +370,11 @@ def words(data: ECGDataset, table: pd.DataFrame, sets: pd.DataFrame, effects: pd
             "transfer": reached("followed by unseen networks"),
             "attack": reached("followed by unseen networks", ADVERSARIAL),
             "rule": reached("disease away: defining rule no longer met"),
-            "unrelated": reached("unrelated measurements kept"), "auc": f"{sets['auc']['GAN']:.2f}",
+            "unrelated": reached("unrelated measurements kept"),
             "quac": "How soon the network turns, what matters most being replaced first (1 is at once): " + ", ".join(
                 f"{quac_scores[name]:.2f} by the order of {name}" for name in best),
             "threads": str(torch.get_num_threads()),
+            **{word: f"{sets[word]['GAN']:.2f}" if word in sets else "–" for word in ("auc", "alike", "control")},
             "controls": "; ".join(f"{part.sum()} of {part.size} effects on the {kind} network cover 0"
                                   for kind, part in nothing) or "not in this run"}
 

@@ -18,7 +18,7 @@ from ecgkit import __version__
 from ecgkit.datasets.base import ECGDataset
 from ecgkit.datasets.describe import write_summary
 from ecgkit.errors import EcgkitError
-from ecgkit.evaluation import means
+from ecgkit.evaluation import means, score_table, with_ends
 from ecgkit.explain.attribution.players import BEFORE, beat_aligned
 from ecgkit.explain.battery.examine import Answers, Bench
 from ecgkit.explain.battery.judges import validity_table
@@ -26,7 +26,7 @@ from ecgkit.explain.counterfactual.gan import CounterfactualGAN
 from ecgkit.explain.counterfactual.training import GANSettings, Weights
 from ecgkit.explain.report.changes import ask_sweep, in_words
 from ecgkit.explain.report.slider import slider_html
-from ecgkit.explain.results import probability
+from ecgkit.explain.results import classify, probability
 from ecgkit.leads import LEADS
 from ecgkit.models.weights import load_classifier, save_classifier
 from ecgkit.models.windowed import Classifier
@@ -188,6 +188,17 @@ def untrained(train: ECGDataset, settings: SupervisedSettings, seed: int) -> Cla
         linear.weight.mul_(scale[:, None])
         linear.bias.copy_((linear.bias - logits.mean(dim=0)) * scale)
     return model
+
+
+def told_labels(classifier: nn.Module, data: ECGDataset, *, n_boot: int = 1000) -> pd.DataFrame:
+    """Which labels a network can tell at all, in ECGs that it has not learnt from: no explainer knows that by itself.
+
+    By label `AUROC` with its 95 % interval over patients, as text, and whether an answer about it is to be `refused`:
+    the interval does not lie above 0.5.
+    """
+    said, whose = probability(classify(classifier, data.signals)), data.records["patient_id"]
+    table = score_table(data.labels, said, data.label_names, whose, n_boot=n_boot).rename_axis("label")
+    return pd.DataFrame({"AUROC": with_ends(table, "auroc"), "refused": ~(table["auroc_low"] > 0.5)})
 
 
 METHODS = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -13,11 +13,11 @@ from scipy.stats import false_discovery_control
 
 from ecgkit.datasets.base import ECGDataset
 from ecgkit.datasets.describe import write_summary
-from ecgkit.evaluation import Bootstrap, means, paired_p, resample_patients
+from ecgkit.evaluation import Bootstrap, means, paired_p
 from ecgkit.evaluation.checks import Array, ratio
 from ecgkit.explain.counterfactual.gan import OUT_OF_RANGE, CounterfactualGAN
 from ecgkit.explain.counterfactual.training import GANSettings
-from ecgkit.explain.report.changes import in_words, name_of, number, unit_of
+from ecgkit.explain.report.changes import in_words, name_of, unit_of
 from ecgkit.explain.results import Change
 from ecgkit.models import pretrained, save_regressor
 from ecgkit.models.windowed import Regressor
@@ -36,9 +36,7 @@ ASKED: dict[str, tuple[float, ...]] = {**dict.fromkeys(INTERVALS, (-40.0, -20.0,
 SOUGHT = ("heart_rate", *INTERVALS, "qtc_fridericia", "p_duration", "axis", "t_axis", "p_II", "p_terminal_V1", "r_I",
           "r_aVF", "r_V5", "s_V2", "st60_V2", "st60_V5", "t_I", "t_II", "t_V2", "t_V5")
 #: Time is bent by at most so many ms: a bend is smoothed over four times as much, and QRS is short.
-WARP_MS = 60.0
-#: Rate of false discoveries below which one is named.
-LEAST_Q = 0.05
+WARP_MS = 60
 _CHUNK = 512
 
 
@@ -60,29 +58,25 @@ def readers(train: ECGDataset, values: pd.DataFrame, units: Mapping[str, str], n
 
 def explainer_of(networks: Sequence[Regressor], train: ECGDataset, steps: int, **run: Any) -> CounterfactualGAN:
     """A generator trained for the first of the networks, with the others as its twins."""
-    settings = GANSettings(steps=steps, generator={"warp_ms": WARP_MS})
-    return CounterfactualGAN(networks[0], twins=networks[1:], settings=settings).fit(train, **run)
+    return CounterfactualGAN(networks[0], twins=networks[1:], settings=GANSettings(
+        steps=steps, generator={"warp_ms": WARP_MS})).fit(train, **run)
 
 
-def line(x: Any, y: Any, w: Array) -> Array:
-    """Slope and R² of a line of `y` on `x` `(n,)` where rows count as in weights `(n, n_boot)`: `(n_boot, 2)`."""
-    n = w.sum(axis=0)
-    xx, yy, xy = (ratio(w.T @ (a * b), n, n > 0) - ratio(w.T @ a, n, n > 0) * ratio(w.T @ b, n, n > 0)
-                  for a, b in ((x, x), (y, y), (x, y)))
-    return np.stack([ratio(xy, xx, xx > 0), ratio(xy**2, xx * yy, xx * yy > 0)], axis=1)
+def line(moments: Array) -> Array:
+    """Slope and R² of a line of y on x, `(..., 2)`, from the means of x, y, x², y² and xy, `(..., 5)`."""
+    x, y, xx, yy, xy = np.moveaxis(moments, -1, 0)
+    both, across, up = xy - x * y, xx - x * x, yy - y * y
+    return np.stack([ratio(both, across, across > 0), ratio(both**2, across * up, across * up > 0)], axis=-1)
 
 
 def lines(pairs: Iterable[pd.DataFrame], n_boot: int) -> tuple[Bootstrap, Bootstrap]:
-    """Slopes and R² of the second column on the first of tables whose third has the patients; nan rows are left out."""
-    once, drawn = [], []
+    """Slopes and R² of the second column on the first of tables whose third has the patients; nan rows do not count."""
+    found = []
     for pair in pairs:
-        known = pair.dropna()
-        x, y = (known.iloc[:, k].to_numpy(np.float64) for k in (0, 1))
-        once.append(line(x, y, np.ones((len(x), 1)))[0])
-        drawn.append(np.concatenate([line(x, y, w) for w in resample_patients(known.iloc[:, 2], n_boot=n_boot)])
-                     if len(x) else np.full((n_boot, 2), np.nan))
-    slope, r2 = (Bootstrap(np.array(once)[:, k], np.stack(drawn, axis=1)[:, :, k]) for k in (0, 1))
-    return slope, r2
+        x, y = pair.iloc[:, :2].where(pair.notna().all(axis=1)).to_numpy(np.float64).T
+        found.append(means(np.column_stack([x, y, x * x, y * y, x * y]), pair.iloc[:, 2], n_boot=n_boot))
+    once, drawn = line(np.array([m.estimate for m in found])), line(np.stack([m.samples for m in found], axis=1))
+    return Bootstrap(once[..., 0], drawn[..., 0]), Bootstrap(once[..., 1], drawn[..., 1])
 
 
 def accuracies(networks: Sequence[Regressor], data: ECGDataset, values: pd.DataFrame, *,
@@ -110,18 +104,13 @@ def ask_changes(explainer: CounterfactualGAN, data: ECGDataset, before: pd.DataF
     for name in explainer.label_names:
         for by in ASKED[name]:
             found = explainer(x, {name: Change(by)})
-            moved = after_minus(before, measure(found.signals, data.fs).table)
+            after = measure(found.signals, data.fs).table
+            moved = after - before[after.columns]
+            moved[list(ANGLES)] = (moved[list(ANGLES)] + 180) % 360 - 180  # the shorter way round
             inside = [not why.startswith(OUT_OF_RANGE) for why in found.reason]
             tables.append(moved.assign(row=range(len(data)), patient_id=data.records["patient_id"].to_numpy(),
                                        asked=name, by=by, valid=found.valid, reason=found.reason, in_range=inside))
     return pd.concat(tables, ignore_index=True)
-
-
-def after_minus(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
-    """How far each measurement moved, row by row; angles the shorter way round."""
-    change = after - before[after.columns]
-    change[list(ANGLES)] = (change[list(ANGLES)] + 180) % 360 - 180
-    return change
 
 
 def slopes_table(ruled: pd.DataFrame, repeatability: Mapping[str, float], *, n_boot: int = 1000) -> pd.DataFrame:
@@ -130,16 +119,17 @@ def slopes_table(ruled: pd.DataFrame, repeatability: Mapping[str, float], *, n_b
     By interval: `asked` (questions within range), `answered` (share of them), `n` (answers that can be measured),
     `slope` and `r2`, and `kept`: the share of the other intervals that stay within repeatability.
     """
-    good = {name: ruled[(ruled["asked"] == name) & ruled["valid"]].dropna(subset=[name]) for name in INTERVALS}
-    rows = {}
-    for name, part in good.items():
-        asked = ruled[(ruled["asked"] == name) & ruled["in_range"]]
+    rows, pairs = {}, []
+    for name in INTERVALS:
+        all_ = ruled[ruled["asked"] == name]
+        asked, part = all_[all_["in_range"]], all_[all_["valid"]].dropna(subset=[name])
+        pairs.append(all_[["by", name, "patient_id"]].assign(**{name: all_[name].where(all_["valid"])}))
         others = [other for other in INTERVALS if other != name]
         stays = (part[others].abs() <= [repeatability[other] for other in others]).where(part[others].notna())
         kept = with_interval(stays.astype(float).mean(axis=1), part["patient_id"], n_boot=n_boot)
         rows[TITLES[name]] = {"asked": len(asked), "answered": asked["valid"].mean(), "n": len(part),
                               "kept": kept["estimate"], "kept_low": kept["low"], "kept_high": kept["high"]}
-    slope, r2 = lines((part[["by", name, "patient_id"]] for name, part in good.items()), n_boot)
+    slope, r2 = lines(pairs, n_boot)
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("interval")
     return table.assign(**slope.columns("slope"), **r2.columns("r2"))
 
@@ -147,29 +137,20 @@ def slopes_table(ruled: pd.DataFrame, repeatability: Mapping[str, float], *, n_b
 def age_table(ruled: pd.DataFrame, values: pd.DataFrame, whose: Any, *, n_boot: int = 1000) -> pd.DataFrame:
     """What changes with the age that the network sees, and with the age in the record, per 15 years.
 
-    By measurement of `SOUGHT`: the mean change in answers to 15 years more, or fewer (then turned round), as `seen`;
-    the slope on age in the ECGs of `values`, 15 times, as `data`; each with `_low`, `_high` (over patients) and `_q`,
-    its bootstrap p after Benjamini and Hochberg 1995.
+    By measurement of `SOUGHT`, in words: its `unit` (µV for mV); the mean change in answers to 15 years more, or fewer
+    (then turned round), as `seen`; the slope on age in the ECGs of `values`, 15 times, as `data`; each with `_low`,
+    `_high` (over patients) and `_q`, its bootstrap p after Benjamini and Hochberg 1995.
     """
-    moved = ruled[list(SOUGHT)].where(ruled["valid"]).mul(np.sign(ruled["by"]), axis=0)
+    unit = pd.Series(map(unit_of, SOUGHT), pd.Index(map(name_of, SOUGHT), name="measurement"))
+    fold = np.where(unit == "mV", 1000.0, 1.0)
+    moved = fold * ruled[list(SOUGHT)].where(ruled["valid"]).mul(np.sign(ruled["by"]), axis=0).to_numpy()
     slope, _ = lines((values[["age", name]].assign(whose=whose) for name in SOUGHT), n_boot)
-    table = pd.DataFrame(index=pd.Index(SOUGHT, name="measurement"))
-    for name, found in (("seen", means(moved.to_numpy(), ruled["patient_id"], n_boot=n_boot)),
-                        ("data", Bootstrap(15 * slope.estimate, 15 * slope.samples))):
+    table = pd.DataFrame({"unit": unit.replace("mV", "µV")})
+    for name, found in (("seen", means(moved, ruled["patient_id"], n_boot=n_boot)),
+                        ("data", Bootstrap(15 * fold * slope.estimate, 15 * fold * slope.samples))):
         p = np.array([paired_p(column) for column in found.samples.T])
         table = table.assign(**found.columns(name), **{f"{name}_q": false_discovery_control(np.nan_to_num(p, nan=1.0))})
     return table
-
-
-def printed_age(table: pd.DataFrame) -> pd.DataFrame:
-    """`age_table` for print; a star where the false discovery rate is below 0.05."""
-    def column(name: str) -> list[str]:
-        rows = table[[name, f"{name}_low", f"{name}_high", f"{name}_q"]].itertuples()
-        return [f"{number(k, value, signed=True)} ({number(k, low, signed=True)} to {number(k, high, signed=True)})"
-                f"{' *' if q < LEAST_Q else ''}" for k, value, low, high, q in rows]
-
-    return pd.DataFrame({"unit": table.index.map(unit_of), "asked of the network": column("seen"),
-                         "in the data": column("data")}, index=table.index.map(name_of))
 
 
 def pictures(explainer: CounterfactualGAN, data: ECGDataset, before: pd.DataFrame, ruled: pd.DataFrame, by: float,
@@ -187,25 +168,11 @@ def pictures(explainer: CounterfactualGAN, data: ECGDataset, before: pd.DataFram
     return drawn
 
 
-def words(data: ECGDataset, slopes: pd.DataFrame, ages: pd.DataFrame, read: pd.DataFrame,
-          older: pd.DataFrame) -> dict[str, str]:
-    """What the prose of the page says."""
-    found = ages[ages["seen_q"] < LEAST_Q]
-    same = found[(found["data_q"] < LEAST_Q) & (np.sign(found["seen"]) == np.sign(found["data"]))]
-    text = {column: ", ".join(f"{name} {value:.2f}" for name, value in slopes[column].items())
-            for column in ("slope", "kept", "answered")}
-    return text | {"data": data.name, "n": f"{len(data.test):,}",
-                   "read": ", ".join(f"{k} {row['estimate']:.1f} {row['unit']}" for k, row in read.iterrows()),
-                   "age": f"{len(found)} of {len(ages)} measurements move, {len(same)} the way that the data say",
-                   "age_valid": f"{100 * older['valid'].mean():.0f} %"}
-
-
 def save(folder: Path, data: ECGDataset, explainers: Mapping[str, CounterfactualGAN], read: pd.DataFrame) -> None:
     """Write the summary, and each explainer with the network that it explains."""
     card = {"data": data.name, "n_train": len(data.train), "test": read.round(4).to_dict("index"), "licence": "MIT",
             "intended_use": "research and teaching; not a medical device, not for decisions about patients"}
     for name, explainer in explainers.items():
-        assert isinstance(explainer.classifier, Regressor)
-        save_regressor(explainer.classifier, folder / f"{name}.safetensors", card)
+        save_regressor(cast(Regressor, explainer.classifier), folder / f"{name}.safetensors", card)
         explainer.save(folder / f"{name}-explainer.safetensors", card)
     write_summary(folder, data)

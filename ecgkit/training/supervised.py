@@ -123,41 +123,22 @@ def new_classifier(train: ECGDataset, settings: SupervisedSettings, *, seed: int
                           millivolts=float(train.batch(slice(0, 1024)).std()) or 1.0, dropout=settings.dropout)
 
 
-#: A regressor's outputs are eighths of the range between these percentiles of the training values, from its middle.
-RANGE = (1.0, 99.0)
-
-
 def train_regressor(train: ECGDataset, values: Any, units: Mapping[str, str], *,
                     settings: SupervisedSettings | None = None, seed: int = 0, start: nn.Module | None = None,
                     checkpoints: str | Path | None = None, device: str = "cpu") -> tuple[Regressor, pd.DataFrame]:
     """Train a regressor of quantities of a dataset's ECGs (Huber's loss, over what is known).
 
-    Parameters
-    ----------
-    train, values : ECGDataset, array_like of shape (n, n_quantities)
-        Its labels are not used; the quantities of its ECGs, nan where one is not known.
-    units : mapping
-        Unit by name of the quantity, in the order of the columns.
-    settings, seed, start, checkpoints, device
-        As of `train_classifier`.
-
-    Returns
-    -------
-    Regressor, DataFrame
-        In eval mode; one row per epoch: `epoch`, `loss`, `learning_rate`.
-
-    Raises
-    ------
-    EcgkitError
-        Where shapes do not fit, or a quantity is unknown of all ECGs or the same in all.
+    `values` `(n, n_quantities)`, nan where not known, stand in place of labels; `units` names the columns with their
+    units. Outputs are eighths of the range between the 1st and the 99th percentile of the values, from its middle. The
+    rest is as of `train_classifier`. Values of another shape, and a quantity that is unknown of all ECGs or the same in
+    all, raise `EcgkitError`.
     """
     settings, known = settings or SupervisedSettings(), np.asarray(values, dtype=np.float64)
     if known.shape != (len(train), len(units)):
         raise EcgkitError(f"values of shape {known.shape} for {len(train)} ECGs and {len(units)} units")
-    low, high = np.nanpercentile(np.where(np.isfinite(known).any(axis=0), known, 0), RANGE, axis=0)
-    for name, ends in zip(units, zip(low, high, strict=True), strict=True):
-        if ends[0] == ends[1]:
-            raise EcgkitError(f"{name}: unknown of all training ECGs, or the same in all; it cannot be learnt")
+    low, high = np.nanpercentile(np.where(np.isfinite(known).any(axis=0), known, 0), [1, 99], axis=0)
+    for name in np.array(list(units))[low == high]:
+        raise EcgkitError(f"{name}: unknown of all training ECGs, or the same in all; it cannot be learnt")
     centre, scale = (low + high) / 2, (high - low) / 8
     plain = new_classifier(replace(train, labels=np.zeros(known.shape, np.uint8), label_names=tuple(units)), settings,
                            seed=seed, start=start)
@@ -172,8 +153,8 @@ def train_regressor(train: ECGDataset, values: Any, units: Mapping[str, str], *,
 
     identity = {"task": "regression", "data": train, "start": model, "values": zlib.crc32(known.tobytes()),
                 "settings": settings}
-    run = Run(f"training {settings.encoder} to read {', '.join(units)}", identity, seed, checkpoints, device)
-    return fit(model, loss, len(train), settings.schedule, run)
+    return fit(model, loss, len(train), settings.schedule,
+               Run(f"training {settings.encoder} to read {', '.join(units)}", identity, seed, checkpoints, device))
 
 
 def encoder_from(start: nn.Module | None, name: str, options: dict[str, Any]) -> nn.Module:

@@ -151,13 +151,13 @@ def test_a_value_is_reached_within_a_share_of_the_scale_on_both_sides() -> None:
     values = np.array([[100 + off, 0] for off in (-near - 0.1, -near, 0, near, near + 0.1, 99)])
     assert reached(values, {"A": 100}, NAMES, link=link).tolist() == [False, True, True, True, False, False]
     x = np.zeros((1, 12, 64), dtype=np.float32)
-    assert judged(ruler(), x, {"A": 130}, NAMES).reason.tolist() == ["not reached: A is 100, wanted 130 ms"]
+    assert judged(ruler(), x, {"A": 130}, NAMES).reason.tolist() == ["not reached: A is 100, wanted 130"]
     assert judged(ruler(), x, {"A": 100}, NAMES).valid.all()
 
 
 @pytest.mark.parametrize(("target", "words"), [
     ({}, 'nothing is asked; give target={"A": 100}, a quantity and a value'),
-    ({"A": float("inf")}, "target of A: give one finite number ms, or 2 of them"),
+    ({"A": float("inf")}, "target of A: give one finite number of ms, or 2 of them"),
 ])
 def test_what_a_regressor_cannot_be_asked_is_said(target: dict[str, Any], words: str) -> None:
     with pytest.raises(EcgkitError) as caught:

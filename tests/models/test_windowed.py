@@ -242,6 +242,13 @@ def test_a_regressor_comes_back_from_its_file_and_is_no_classifier(tmp_path: Pat
         load_classifier(file)
 
 
+def test_a_narrowed_regressor_keeps_units_and_scale() -> None:
+    model, x = regressor(), np.zeros((2, 12, 300), np.float32)
+    narrow = model.narrowed(("age",))
+    np.testing.assert_array_equal(narrow.predict(x), model.predict(x)[:, 1:])
+    assert narrow.units == ("years",)  # type: ignore[attr-defined]
+
+
 def test_every_quantity_has_a_unit() -> None:
     with pytest.raises(EcgkitError, match="1 units of 2 quantities"):
         Regressor(classifier().encoder, ("qrs", "age"), units=("ms",), fs=100, crop_len=250)

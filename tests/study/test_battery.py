@@ -98,6 +98,8 @@ def test_sets_are_printed_with_a_dash_where_there_were_too_few() -> None:
     shown = printed_sets(sets.assign(spearman=[0.99, np.nan]))
     assert shown.loc["GAN"].tolist() == ["0.73 (0.68–0.78)", "2.03", "1.12", "0.99", 148]
     assert shown.loc["PGD"].tolist() == ["–", "–", "–", "–", 5]
+    beside = sets.assign(**{f"{name}{end}": 0.5 for name in ("alike", "control") for end in ("", "_low", "_high")})
+    assert printed_sets(beside).loc["GAN", "beside ECGs alike"] == "0.50 (0.50–0.50)"
     assert printed_sets(sets)["follows the wish"].tolist() == ["–", "–"], "nobody was asked for every grade"
 
 
@@ -193,7 +195,7 @@ def test_words_say_what_was_reached_and_what_is_missing(data: ecgkit.ECGDataset)
     planted = pd.DataFrame([{"n": 268.0, "answered": 0.978, "before": 101.6, "after": 16.37}], index=["artefact away"])
     said = words(data, table, sets, moved, planted, scores)
     assert (said["valid"], said["transfer"], said["attack"], said["rule"]) == ("50 %", "75 %", "75 %", "–")
-    assert said["auc"] == "0.73"
+    assert (said["auc"], said["alike"]) == ("0.73", "–")
     assert said["quac"].endswith("0.80 by the order of counterfactual, 0.60 by the order of expected-gradients, 0.30 "
                                  "by the order of |dx/dt|")
     assert said["controls"] == "1 of 2 effects on the random network cover 0"

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from torch import Tensor, nn
 
 import ecgkit
 from ecgkit.datasets import ECGDataset, from_arrays
@@ -35,6 +36,7 @@ from ecgkit.study.counterfactuals import (
     seen_in_training,
     settings_of,
     shown_questions,
+    told_labels,
     train_explained,
     train_judges,
     untrained,
@@ -296,3 +298,20 @@ def test_what_is_saved_is_found_and_told(tmp_path: Path) -> None:
     said = panel.words("shuffled", DATA, explainer, found, examined)
     assert said == {"what": KINDS["shuffled"], "data": DATA.name, "n_asked": "2", "ms": "1", "valid": "67 %",
                     "minutes": "2", "changed": "20 %", "size": "12", "collapsed": "answers follow the wishes"}
+
+
+class FirstSample(nn.Module):
+    """As logits, the first samples of I and II."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, :2, 0]
+
+
+def test_what_a_network_cannot_tell_is_refused() -> None:
+    data = dataset(200)
+    x = np.random.default_rng(0).normal(size=(200, 12, 20)).astype(np.float32)
+    x[:, 0, 0] += 3 * data.labels[:, 0]
+    x[:, 1, 0] -= 3 * data.labels[:, 1]
+    table = told_labels(FirstSample(), replace(data, store=x, rows=np.arange(200)), n_boot=100)
+    assert table["refused"].to_dict() == {NAMES[0]: False, NAMES[1]: True, "macro": True}, "the second is told wrong"
+    assert table["AUROC"].str.fullmatch(r"\d\.\d\d \(.*\)").all()

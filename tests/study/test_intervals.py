@@ -11,7 +11,6 @@ import pytest
 
 import ecgkit
 from ecgkit.explain.results import Change, Counterfactuals
-from ecgkit.physiology import COLUMNS
 from ecgkit.study import intervals as study
 
 RNG = np.random.default_rng(0)
@@ -27,19 +26,18 @@ def ruled(name: str, slope: float, n: int = 50, other: float = 0.0) -> pd.DataFr
                                       patient_id=np.repeat(np.arange(n), len(study.ASKED[name])))
 
 
-def test_a_line_is_that_of_least_squares_and_rows_count_as_often_as_their_weight() -> None:
+def test_a_line_is_that_of_least_squares_and_what_is_not_known_does_not_count() -> None:
     x, y = RNG.normal(size=30), RNG.normal(size=30)
-    weights = RNG.integers(0, 3, (30, 2)).astype(float)
-    found = study.line(x, y, weights)
-    for k in range(2):
-        rows = np.repeat(np.arange(30), weights[:, k].astype(int))
-        assert found[k, 0] == pytest.approx(np.polyfit(x[rows], y[rows], 1)[0])
-        assert found[k, 1] == pytest.approx(np.corrcoef(x[rows], y[rows])[0, 1] ** 2)
-    assert np.isnan(study.line(np.ones(5), np.arange(5.0), np.ones((5, 1)))).all()
+    pair = pd.DataFrame({"x": np.append(x, [9, np.nan]), "y": np.append(y, [np.nan, 9]), "whose": range(32)})
+    slope, r2 = study.lines([pair, pair.assign(x=1.0)], 20)
+    assert slope.estimate[0] == pytest.approx(np.polyfit(x, y, 1)[0])
+    assert r2.estimate[0] == pytest.approx(np.corrcoef(x, y)[0, 1] ** 2)
+    assert (slope.samples.shape, np.isnan(slope.estimate[1])) == ((20, 2), True)
 
 
 def test_slopes_are_found_with_what_was_answered_and_what_stayed() -> None:
-    answers = pd.concat([ruled("pr", 1.0), ruled("qrs", 0.5, other=100.0)], ignore_index=True)
+    silent = ruled("qt", 1.0).assign(valid=False)
+    answers = pd.concat([ruled("pr", 1.0), ruled("qrs", 0.5, other=100.0), silent], ignore_index=True)
     first = answers.index[answers["asked"] == "pr"]
     answers.loc[first[:100], "valid"] = False
     answers.loc[first[:50], "in_range"] = False
@@ -56,20 +54,14 @@ def test_what_moves_with_the_age_seen_and_with_age_in_the_data_is_told_apart() -
     age = RNG.uniform(20, 80, 400)
     values = pd.DataFrame({name: RNG.normal(size=400) for name in study.SOUGHT}).assign(age=age)
     values["qt"] += age * 2
+    values["r_V5"] = values["r_V5"] / 1e6 - age / 1000
     table = study.age_table(answers, values, np.arange(400), n_boot=1000)
-    assert table.loc["heart_rate", "seen"] == pytest.approx(3, abs=0.3)
-    assert table.loc["qt", "data"] == pytest.approx(30, abs=0.5)
-    assert table.index[table["data_q"] < study.LEAST_Q].tolist() == ["qt"]
-    assert table.loc["heart_rate", "seen_q"] < study.LEAST_Q
-    shown = study.printed_age(table)
-    assert shown.loc["QT", "in the data"].endswith("*")
-    assert shown["unit"].iloc[0] == "/min"
-
-
-def test_answers_are_measured_row_by_row_and_angles_go_the_shorter_way() -> None:
-    before = pd.DataFrame(0.0, index=[0], columns=list(COLUMNS)).assign(axis=170.0, qrs=90.0)
-    moved = study.after_minus(before, before.assign(axis=-170.0, qrs=130.0))
-    assert moved.loc[0, ["axis", "qrs"]].tolist() == [20, 40]
+    assert table.loc["heart rate", "seen"] == pytest.approx(3, abs=0.3)
+    assert table.loc["heart rate", "seen_q"] < 0.05
+    assert table.loc["QT", "data"] == pytest.approx(30, abs=0.5)
+    assert table.loc["R in V5", "data"] == pytest.approx(-15, abs=0.1)
+    assert table.index[table["data_q"] < 0.05].tolist() == ["QT", "R in V5"]
+    assert table.loc[["QT", "R in V5"], "unit"].tolist() == ["ms", "µV"]
 
 
 class Longer:
@@ -91,4 +83,6 @@ def test_every_ecg_is_asked_for_every_change() -> None:
     assert len(found) == 4 * len(data)
     assert found.groupby("by")["in_range"].all().to_dict() == {-40: True, -20: True, 20: True, 40: False}
     assert found.loc[found["qrs"].notna(), "qrs"].eq(0).all()
+    turned = study.ask_changes(Longer(), data, before.assign(axis=-before["axis"] + 190))  # type: ignore[arg-type]
+    assert turned["axis"].dropna().between(-180, 180).all()
     assert found["asked"].unique().tolist() == ["pr"]

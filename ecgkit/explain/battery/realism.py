@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from ecgkit.errors import EcgkitError
-from ecgkit.evaluation import auroc
+from ecgkit.evaluation import auroc, bootstrap
 from ecgkit.evaluation.checks import Array, ratio
 from ecgkit.leads import N_LEADS, limb_residual
 from ecgkit.transforms import crop_at
@@ -74,6 +74,22 @@ def embedding_distances(real: NDArray[Any], fake: NDArray[Any], patients: Any, *
         rows[name] = {"n": float(n), "frechet": frechet(some, first),
                       "neighbours": neighbour_distance(some, first).mean()}
     return pd.DataFrame(rows).T
+
+
+def nearest_alike(logits: NDArray[Any], among: NDArray[Any], patients: Any, *, k: int = 2) -> NDArray[np.intp]:
+    """Rows of the ECGs whose logits `(m, n_labels)` are nearest to each of some others `(n, n_labels)`, `(k, n)`.
+
+    The nearest, then the next; each patient of `patients` `(m,)` is taken once, so fewer than ``k * n`` of them raise
+    `EcgkitError`.
+    """
+    _, whose = np.unique(np.asarray(patients).astype(str), return_inverse=True)
+    if len(np.unique(whose)) < k * len(logits):
+        raise EcgkitError(f"{len(np.unique(whose))} patients to match {len(logits)} ECGs with {k} each; give more")
+    far, found = cdist(logits, among), np.empty((k, len(logits)), dtype=np.intp)
+    for rank, row in np.ndindex(found.shape):
+        found[rank, row] = far[row].argmin()
+        far[:, whose == whose[found[rank, row]]] = np.inf
+    return found
 
 
 def einthoven_residual(signals: Signals) -> Array:
@@ -168,6 +184,15 @@ def fresh_discriminator(real: Signals, fake: Signals, real_patients: Any, fake_p
         scores = _trained_scores(x[train], label[train], x[held_out], round(_SECONDS * fs), steps, seed + k)
         score[held_out] = (rankdata(scores) - 0.5) / len(held_out)
     return Discriminated(float(auroc(label[:, None], score[:, None])[0]), label, score)
+
+
+def told_apart(name: str, real: Signals, fakes: Signals, theirs: Any, mine: Any, *, fs: float,
+               n_boot: int = 1000) -> dict[str, float]:
+    """AUROC of fresh discriminators under a name, with the ends of its interval over patients."""
+    told = fresh_discriminator(real, fakes, theirs, mine, fs=fs, seed=0)
+    whose = np.concatenate([theirs, mine]).astype(str)
+    low, high = bootstrap(auroc, told.fake[:, None], told.score[:, None], whose, n_boot=n_boot).interval()
+    return {name: told.auc, f"{name}_low": float(low[0]), f"{name}_high": float(high[0])}
 
 
 class _Net(nn.Module):

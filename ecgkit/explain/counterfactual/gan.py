@@ -21,16 +21,7 @@ from ecgkit.explain.counterfactual.windows import (
     discriminator_condition,
     generator_condition,
 )
-from ecgkit.explain.results import (
-    BATCH,
-    EXTREME,
-    Change,
-    Counterfactuals,
-    assessed,
-    classify,
-    link_of,
-    wanted_logits,
-)
+from ecgkit.explain.results import BATCH, EXTREME, Change, Counterfactuals, assessed, classify, link_of, wanted_logits
 from ecgkit.leads import N_LEADS
 from ecgkit.models.generator import Discriminator, Generator
 from ecgkit.models.weights import load_classifier, load_explainer, save_explainer, shipped_explainers
@@ -178,10 +169,10 @@ class CounterfactualGAN:
         if noise is None:
             noise = np.zeros((len(x), self.settings.n_noise), dtype=np.float32)
         now = classify(self.classifier, x)
-        told = self.link.told(now)
-        wishes = wanted_logits({name: told[:, self.label_names.index(name)] + np.asarray(value.by) if
-                                isinstance(value, Change) and name in self.label_names else value
-                                for name, value in target.items()}, self.label_names, len(x), self.link)
+        said = dict(zip(self.label_names, self.link.told(now).T, strict=True))
+        target = {k: said[k] + value.by if isinstance(value, Change) and k in said else value
+                  for k, value in target.items()}
+        wishes = wanted_logits(target, self.label_names, len(x), self.link)
         found = self._corrected(x, now, wishes, {k: self._first_aim(k, logit) for k, logit in wishes.items()}, noise)
         left = np.flatnonzero(~found.valid)
         if len(left) and not self.link.units:
@@ -206,7 +197,7 @@ class CounterfactualGAN:
             logits = classify(self.classifier, signals)
             found = assessed(signals, logits, {name: p[left] for name, p in target.items()}, self.label_names,
                              self.link)
-            missed = np.max([self.link.distance(wishes[k][left], logits[:, k]) for k in aims], axis=0)
+            missed = np.max([self.link.apart(wishes[k][left], logits[:, k]) for k in aims], axis=0)
             closer = missed < off[left]
             best, off[left] = _with(best, left[closer], found.rows(closer)), np.minimum(off[left], missed)
             for k, aim in aims.items():
@@ -225,10 +216,8 @@ class CounterfactualGAN:
 
     def _first_aim(self, place: int, logit: NDArray[np.float64]) -> NDArray[np.float64]:
         """What the generator is asked for first: an extreme wish means what is typical with, or without, the label."""
-        if self.link.units:
-            return logit
         low, high = self.ends[place].double().numpy()
-        extreme = np.abs(logit) >= np.log((1 - EXTREME) / EXTREME) - 1e-9
+        extreme = (np.abs(logit) >= np.log((1 - EXTREME) / EXTREME) - 1e-9) & (not self.link.units)
         return np.where(extreme, np.where(logit < 0, np.minimum(low, logit), np.maximum(high, logit)), logit)
 
     def _generate(self, x: NDArray[np.float32], now: NDArray[np.float64], aims: Mapping[int, NDArray[np.float64]],

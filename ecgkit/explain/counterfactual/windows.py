@@ -78,9 +78,8 @@ class Windows:
     @property
     def ends(self) -> Tensor:
         """What is typical without and with each label (`typical_logits`), or the ends of a regressor's outputs."""
-        if not self.linear:
-            return typical_logits(self.logits)
-        return clipped(torch.quantile(self.logits, torch.tensor(LINEAR_ENDS), dim=0).T)
+        return clipped(torch.quantile(self.logits, torch.tensor(LINEAR_ENDS), dim=0).T) if self.linear else \
+            typical_logits(self.logits)
 
     def __len__(self) -> int:
         return len(self.rows)

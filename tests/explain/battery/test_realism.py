@@ -15,8 +15,10 @@ from ecgkit.explain.battery.realism import (
     embedding_distances,
     frechet,
     fresh_discriminator,
+    nearest_alike,
     neighbour_distance,
     share_above,
+    told_apart,
 )
 from ecgkit.simulator import Cohort
 
@@ -145,3 +147,25 @@ def test_unfair_comparisons_are_refused() -> None:
         fresh_discriminator(REAL, OTHERS, np.arange(60), np.arange(7, 67) * np.array([1] + [100] * 59), fs=FS)
     with pytest.raises(EcgkitError, match="needs 3 patients"):
         fresh_discriminator(REAL, OTHERS, np.zeros(60), PATIENTS[1], fs=FS)
+
+
+def test_the_nearest_and_then_the_next_are_taken_and_each_patient_once() -> None:
+    among = np.array([[0.0], [0.1], [1.0], [1.3], [2.0], [9.0], [0.2]])
+    whose = ["a", "a", "b", "c", "d", "e", "f"]
+    asked = np.array([[0.04], [1.1], [0.9]])
+    rows = nearest_alike(asked, among, whose)
+    # The third would like 1.0, which the second took; 0.1 is of the patient of 0.0.
+    assert rows[0].tolist() == [0, 2, 3]
+    assert rows[1].tolist() == [6, 4, 5]
+    assert nearest_alike(asked, among, whose, k=1).tolist() == rows[:1].tolist()
+    with pytest.raises(EcgkitError, match="6 patients to match 3 ECGs with 3 each"):
+        nearest_alike(asked, among, whose, k=3)
+
+
+def test_told_apart_has_its_interval_under_its_name() -> None:
+    rng = np.random.default_rng(0)
+    real, other = (rng.normal(0, 0.1, (24, 12, 100)).astype(np.float32) for _ in range(2))
+    found = told_apart("alike", real, other + np.float32(1), np.arange(24), np.arange(24, 48), fs=100, n_boot=50)
+    assert list(found) == ["alike", "alike_low", "alike_high"]
+    assert found["alike_low"] <= found["alike"] <= found["alike_high"]
+    assert found["alike"] > 0.95
