@@ -9,8 +9,8 @@ from ecgkit.explain.baselines import PGD, LatentAscent, NearestUnlikeNeighbour, 
 from ecgkit.explain.counterfactual.gan import CounterfactualGAN, load
 from ecgkit.explain.discovery.carried import answers, carried
 from ecgkit.explain.discovery.shape import Shapes
-from ecgkit.explain.results import Counterfactuals, Explainer
+from ecgkit.explain.results import Change, Counterfactuals, Explainer
 
-__all__ = ["METHODS", "PGD", "CounterfactualGAN", "Counterfactuals", "Explainer", "LatentAscent",
+__all__ = ["METHODS", "PGD", "Change", "CounterfactualGAN", "Counterfactuals", "Explainer", "LatentAscent",
            "NearestUnlikeNeighbour", "Shapes", "Wachter", "answers", "attribute", "carried", "completeness_error",
            "load"]
