@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
@@ -31,11 +32,12 @@ def stage(root: Path, profile: str, executed: Mapping[str, Path], target: Path) 
     An EcgkitError says where a notebook's code is no longer the code that was executed, or its summary is missing.
     """
     shutil.rmtree(target, ignore_errors=True)
-    for room in ("notebooks", "results"):
+    for room in ("notebooks", "results", "figures"):
         (target / room).mkdir(parents=True)
     _link(root / "book", target / "book")
     for notebook, name in shown(executed).items():
         page = merge(root / "notebooks" / f"{notebook}.ipynb", executed[name] / f"{name}.ipynb")
+        save_figures(page, target / "figures")
         nbformat.write(for_page(page, name, executed[name] / "results"), target / "notebooks" / f"{notebook}.ipynb")
     for name, folder in executed.items():
         _link(folder / "results", target / "results" / name)
@@ -91,6 +93,15 @@ def merge(source: Path, executed: Path) -> nbformat.NotebookNode:
             cells.extend(injected)
     now.cells = cells
     return now
+
+
+def save_figures(notebook: nbformat.NotebookNode, folder: Path) -> None:
+    """Save each captioned figure of an executed notebook as a PNG of its name, for pages of prose to show."""
+    for cell in notebook.cells:
+        name = cell.metadata.get("mystnb", {}).get("figure", {}).get("name")
+        for output in cell.get("outputs", []) if name else ():
+            if picture := output.get("data", {}).get("image/png"):
+                (folder / f"{name}.png").write_bytes(base64.b64decode(picture))
 
 
 def for_page(notebook: nbformat.NotebookNode, name: str, results: Path) -> nbformat.NotebookNode:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 
 import nbformat
 import pytest
 
-from ecgkit.batch.site import for_page, mark, merge, stage
+from ecgkit.batch.site import for_page, mark, merge, save_figures, stage
 from ecgkit.errors import EcgkitError
 from tests.batch.conftest import write_notebook
 
@@ -98,3 +99,12 @@ def test_stage_lays_out_links_to_what_is_there(tmp_path: Path) -> None:
     assert (target / "results" / "n").resolve() == root / "run" / "results"
     assert (target / "results" / "runs.csv").read_text().splitlines()[1] == 'n,tiny,"1,234",f,2026-01-02,1.2,2'
     assert json.loads((target / "mark.json").read_text()) == {"mark": "Profile quick: tiny, n = 1,234"}
+
+
+def test_captioned_figures_are_saved_for_pages_of_prose(tmp_path: Path) -> None:
+    picture = nbformat.v4.new_output("display_data", {"image/png": base64.b64encode(b"picture").decode()})
+    named, other = (nbformat.v4.new_code_cell("1", outputs=[picture]) for _ in range(2))
+    named.metadata["mystnb"] = {"figure": {"name": "fig-one", "caption": "One."}}
+    save_figures(nbformat.v4.new_notebook(cells=[named, other, nbformat.v4.new_markdown_cell("text")]), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["fig-one.png"]
+    assert (tmp_path / "fig-one.png").read_bytes() == b"picture"
