@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,6 +89,32 @@ class Forest:
             rows, trees = rows[inside], trees[inside]
         shares = self.threshold[node].reshape(len(x), *self.roots.shape)
         return shares.mean(axis=2) / _STEPS
+
+    def trees(self) -> list[list[dict[str, NDArray[Any]]]]:
+        """Each label's trees one by one, as arrays of their nodes, the root first.
+
+        Bins of `feature` up to `threshold` go to node `left`, others to `right`, which are -1 in a leaf; `share` is the
+        leaf's, and `n` how many ECGs the node was grown from. `EcgkitError` where the leaves do not tell.
+        """
+        leaf, at = self.feature == _LEAF, np.arange(len(self.feature))
+        last = np.where(leaf, at, at + self.skip)
+        while not leaf[last].all():
+            last = last[last]  # of each branch the last node, a leaf
+        roots, inner = self.roots.ravel(), at[~leaf]
+        nested = (last[inner + 1] + 1 == inner + self.skip[inner]).all() and np.array_equal(
+            np.append(roots, len(at)), np.append(0, last[roots] + 1))
+        if not nested or (self.skip[leaf] < 1).any():
+            raise EcgkitError("this forest's leaves do not tell how many ECGs they were grown from; fit it anew")
+        grown = np.append(0, np.cumsum(np.where(leaf, self.skip, 0), dtype=np.int64))
+        n = grown[last + 1] - grown[:-1]
+
+        def tree(root: int) -> dict[str, NDArray[Any]]:
+            here = slice(root, last[root] + 1)
+            left, right = (np.where(leaf[here], -1, at[here] - root + step) for step in (1, self.skip[here]))
+            return {"feature": self.feature[here], "threshold": self.threshold[here], "left": left, "right": right,
+                    "share": self.threshold[here] / _STEPS, "n": n[here]}
+
+        return [[tree(root) for root in label] for label in self.roots]
 
 
 def random_forest(features: Features, labels: NDArray[np.uint8], *, seed: int, n_trees: int = 100,

@@ -137,3 +137,25 @@ def test_a_tree_that_goes_round_is_never_walked() -> None:
         replace(forest, skip=np.where(np.arange(len(forest.skip)) == leaf, -1, forest.skip))
     with pytest.raises(ValueError, match="leads nowhere"):
         replace(forest, roots=forest.roots + len(forest.feature))
+
+
+def test_trees_taken_apart_say_together_what_the_forest_says_and_how_many_ecgs_each_node_had() -> None:
+    (x, y), (asked, _) = patients(150, 0), patients(20, 1)
+    forest = random_forest(x, y, seed=0, n_trees=4)[0]
+    for label, p in zip(forest.trees(), forest.predict(asked).T, strict=True):
+        for binned, expected in zip(forest.bins(asked), p, strict=True):
+            shares = []
+            for tree in label:
+                node = 0
+                while tree["left"][node] >= 0:
+                    goes_left = binned[tree["feature"][node]] <= tree["threshold"][node]
+                    node = int(tree["left" if goes_left else "right"][node])
+                shares.append(tree["share"][node])
+            assert np.mean(shares) == pytest.approx(expected)
+        for tree in label:
+            inner = tree["left"] >= 0
+            np.testing.assert_array_equal(inner, tree["right"] >= 0)
+            below = (tree["n"][tree[side][inner]] for side in ("left", "right"))
+            np.testing.assert_array_equal(tree["n"][inner], sum(below))
+    with pytest.raises(EcgkitError, match="fit it anew"):
+        replace(forest, skip=np.where(forest.feature < 0, 0, forest.skip)).trees()

@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ecgkit.errors import EcgkitError
 from ecgkit.explain.report.changes import name_of, number, unit_of
 from ecgkit.physiology import COLUMNS
 from ecgkit.training.few_labels import FewLabelClassifier
-from ecgkit.training.forest import _LEAF, _STEPS, Forest
+from ecgkit.training.forest import Forest
 from ecgkit.training.measured import MeasuredFeatures
 from ecgkit.training.probe import Features
 
@@ -52,27 +51,12 @@ def forest_shap(forest: Forest, features: Features) -> ForestShap:
     """
     from shap import TreeExplainer  # takes seconds
 
-    x, leaf, at = forest.bins(features).astype(np.float64), forest.feature == _LEAF, np.arange(len(forest.feature))
-    last = np.where(leaf, at, at + forest.skip)
-    while not leaf[last].all():
-        last = last[last]  # of each branch the last node, a leaf
-    roots, inner = forest.roots.ravel(), at[~leaf]
-    nested = (last[inner + 1] + 1 == inner + forest.skip[inner]).all() and np.array_equal(
-        np.append(roots, len(at)), np.append(0, last[roots] + 1))
-    if not nested or (forest.skip[leaf] < 1).any():
-        raise EcgkitError("this forest's leaves do not tell how many ECGs they were grown from; fit it anew")
-    grown = np.append(0, np.cumsum(np.where(leaf, forest.skip, 0), dtype=np.int64))
-    nodes = {"features": forest.feature, "thresholds": forest.threshold.astype(np.float64),
-             "values": forest.threshold[:, None] / (_STEPS * forest.roots.shape[1]),
-             "node_sample_weight": (grown[last + 1] - grown[:-1]).astype(np.float64)}
-    values, base = [], []
-    for label in forest.roots:
-        trees = []
-        for root in label:
-            here = slice(root, last[root] + 1)
-            left, right = (np.where(leaf[here], _LEAF, at[here] - root + step) for step in (1, forest.skip[here]))
-            trees.append({**{name: array[here] for name, array in nodes.items()}, "children_left": left,
-                          "children_right": right, "children_default": left})
+    x, values, base = forest.bins(features).astype(np.float64), [], []
+    for label in forest.trees():
+        trees = [{"features": tree["feature"], "thresholds": tree["threshold"].astype(np.float64),
+                  "values": tree["share"][:, None] / len(label), "node_sample_weight": tree["n"].astype(np.float64),
+                  "children_left": tree["left"], "children_right": tree["right"], "children_default": tree["left"]}
+                 for tree in label]
         explainer = TreeExplainer({"trees": trees}, feature_perturbation="tree_path_dependent")
         values.append(explainer.shap_values(x, check_additivity=False).reshape(x.shape))
         base.append(np.ravel(explainer.expected_value)[0])
@@ -90,7 +74,7 @@ def reasons(shap_row: NDArray[Any], feature_values: NDArray[Any], names: Sequenc
     Shapley values, measurements and their names are `(n_features,)`; what rounds to 0.00 is left out.
     """
     order = np.argsort(-np.abs(shap_row), kind="stable")[:top]
-    return [f"{_told(names[k], feature_values[k])}: {'−' if shap_row[k] < 0 else '+'}{abs(shap_row[k]):.2f}"
+    return [f"{measured_in_words(names[k], feature_values[k])}: {'−' if shap_row[k] < 0 else '+'}{abs(shap_row[k]):.2f}"
             for k in order if abs(shap_row[k]) >= 0.005]
 
 
@@ -101,7 +85,8 @@ def reasons_for(model: FewLabelClassifier, measured: NDArray[np.float64], top: i
             for label, row in zip(model.label_names, found.values[0], strict=True)}
 
 
-def _told(name: str, value: float) -> str:
+def measured_in_words(name: str, value: float) -> str:
+    """One of `MeasuredFeatures.names` and its value: `QRS 148 ms`, `rule LVH Cornell not met by 2.0 steps`."""
     if np.isnan(value):
         return f"{feature_name(name)} not measurable"
     if name not in COLUMNS:
