@@ -87,7 +87,7 @@ class Planted:
     question: Question
     n_train: int
     n_test: int
-    seed: int = 11
+    seed: int = 29
 
     @property
     def cohort(self) -> Cohort:

@@ -104,3 +104,31 @@ def test_answers_are_the_slopes_of_a_known_network() -> None:
     left, down = (slopes[0, :, 0, NAMES.index(f"T, {direction}")] for direction in ("left", "down"))
     assert (left[np.isfinite(left)] > 1).all()
     assert np.abs(down[np.isfinite(down)]).max() < 0.05
+
+
+def test_what_patients_differ_by_is_taken_off_where_other_numbers_tell_it() -> None:
+    """The label moves a number a little, under a spread that a second number shares: surer with that one held."""
+    rng = np.random.default_rng(3)
+    truth, common = rng.integers(0, 2, N), rng.normal(size=N)
+    numbers = rng.normal(size=(N, len(NAMES)))
+    numbers[:, 0] = common + 0.28 * truth + 0.05 * rng.normal(size=N)
+    numbers[:, 1] = common
+    slopes = np.zeros((2, N, len(NAMES)))
+    slopes[:, :, 0] = 1.0 + 0.1 * rng.normal(size=(2, N))
+    slopes[:, :, 1] = -0.9 + 0.1 * rng.normal(size=(2, N))
+    logits = np.stack([numbers[:, 0] - 0.9 * numbers[:, 1]] * 2)
+    table = carried(logits, slopes, numbers, truth, np.arange(N), n_boot=300)
+    assert table["q"].iloc[0] > 0.05
+    assert table["p"].iloc[0] < 0.05
+    assert table["q_held"].iloc[0] < 1e-6
+    assert table["found"].iloc[0]
+
+
+def test_errors_are_over_patients() -> None:
+    """Every ECG twice, under its patient's name, tells no more than once."""
+    logits, slopes, numbers, truth, patients = study(1)
+    once = carried(logits, slopes, numbers, truth, patients, n_boot=100)
+    twice = carried(np.tile(logits, 2), np.tile(slopes, (1, 2, 1)), np.tile(numbers, (2, 1)), np.tile(truth, 2),
+                    np.tile(patients, 2), n_boot=100)
+    np.testing.assert_allclose(twice["q_held"], once["q_held"], rtol=1e-6)
+    np.testing.assert_allclose(twice["p"], once["p"], rtol=0.35)
