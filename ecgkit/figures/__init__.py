@@ -9,7 +9,7 @@ name for each label, `title` is written above the picture, and an `EcgkitError` 
 """
 
 from ecgkit.figures.annotated import annotated_ecg
-from ecgkit.figures.attribution import attribution_map, attribution_on_ecg, beeswarm, quac_curves
+from ecgkit.figures.attribution import attribution_map, attribution_on_ecg, beeswarm, quac_curves, waterfall
 from ecgkit.figures.augmentations import augmentation_gallery
 from ecgkit.figures.cohort import age_sex, confusion_map, cooccurrence_map, embedding_map
 from ecgkit.figures.counterfactual import (
@@ -38,5 +38,5 @@ __all__ = [
     "augmentation_gallery", "beeswarm", "before_after", "before_after_gallery", "changed_beats", "confusion_map",
     "cooccurrence_map", "edit_map", "embedding_map", "gallery", "gan_history", "interval_plot", "label_efficiency",
     "planted_hits", "plot_ecg", "pretraining_curves", "quac_curves", "reliability_diagram", "roc_curves", "styled",
-    "sweep", "training_curve",
+    "sweep", "training_curve", "waterfall",
 ]

@@ -174,6 +174,31 @@ def beeswarm(values: Any, features: Any, names: Sequence[str], label_names: Sequ
     return figure
 
 
+@styled
+def waterfall(values: Any, base: Any, features: Sequence[str], label_names: Sequence[str], *, top: int = 5) -> Figure:
+    """A panel per label: from `base` `(n_labels,)` over the `top` features that add most, and all others, to their sum.
+
+    Values `(n_labels, n_features)` are in probability, of one ECG, whose `features` are in words.
+    """
+    shap, start = (np.asarray(part, dtype=float) for part in (values, base))
+    if not shap.size or shap.shape != (len(label_names), len(features)) or start.shape != shap[:, 0].shape:
+        raise EcgkitError(f"values of shape {shap.shape} and a base of {start.shape} for {len(label_names)} labels and "
+                          f"{len(features)} features; expected (n_labels, n_features) and (n_labels,)")
+    figure, axes = panels(len(label_names), 1, lambda _, rows: (WIDTH, rows * (0.5 + 0.19 * (top + 1))), sharex=True)
+    for ax, label, row, first in zip(axes, label_names, shap, start, strict=True):
+        order = np.argsort(-np.abs(row), kind="stable")[:top]
+        steps = np.append(row[order], row.sum() - row[order].sum())
+        ends = first + np.cumsum(steps)
+        bars = ax.barh(range(len(steps)), steps, left=ends - steps, color=np.where(steps < 0, LOWERS, RAISES))
+        ax.bar_label(bars, [f"{step:+.2f}".replace("-", "−") for step in steps], padding=3)
+        for at, line in ((first, "--"), (ends[-1], "-")):
+            ax.axvline(at, color=GREY, linewidth=0.8, linestyle=line, zorder=0)
+        ax.set_yticks(range(len(steps)), [*(features[j] for j in order), f"{len(row) - len(order)} others"])
+        ax.set(title=f"{label}: {first:.2f} → {ends[-1]:.2f}", ylim=(len(steps) - 0.5, -0.5), xlim=(-0.15, 1.12))
+    axes[-1].set_xlabel("probability: base (dashed), and of this ECG (line)")
+    return figure
+
+
 def _aside(x: NDArray[Any]) -> NDArray[np.float64]:
     """How far dots step aside, to either side in turn, where others of like value are: within 0.4."""
     alike = pd.Series(np.digitize(x, np.histogram_bin_edges(x, 40)))

@@ -26,7 +26,6 @@ from ecgkit.explain.battery.stability import consistency
 from ecgkit.explain.counterfactual.gan import CounterfactualGAN
 from ecgkit.explain.results import AWAY, THERE, Counterfactuals, Explainer, classify
 from ecgkit.models import model_card
-from ecgkit.models.windowed import Classifier
 from ecgkit.physiology import delineate, measure
 from ecgkit.study.attribution import LOCALISED
 from ecgkit.study.counterfactuals import Run, chosen, hum, hum_size, runs_in, told_labels, train_judges
@@ -216,11 +215,11 @@ def effects(explainer: Explainer, bench: Bench, held_out: ECGDataset, *, n_boot:
         told_labels(bench.classifier, held_out, n_boot=n_boot))
 
 
-def attack_like(answers: Answers, bench: Bench, asked: pd.DataFrame, classifier: Classifier) -> Answers:
+def attack_like(answers: Answers, bench: Bench, asked: pd.DataFrame, classifier: torch.nn.Module) -> Answers:
     """Attack every ECG with an edit of the same norm as another explainer's answer to the same question."""
     before = bench.data.batch(asked["row"].to_numpy())
     norms = np.sqrt(np.square((answers.signals - before).astype(np.float64)).sum(axis=(1, 2)))
-    attack = PGD(classifier, label_names=classifier.label_names)
+    attack = PGD(classifier, label_names=bench.data.label_names)
     place = {(label, wanted): iter(norms[(asked["label"] == label) & (asked["wanted"] == wanted)])
              for label, wanted in asked[["label", "wanted"]].drop_duplicates().itertuples(index=False)}
 

@@ -5,7 +5,7 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from ecgkit.errors import EcgkitError
-from ecgkit.figures import attribution_map, attribution_on_ecg, beeswarm
+from ecgkit.figures import attribution_map, attribution_on_ecg, beeswarm, waterfall
 from ecgkit.figures.attribution import LOWERS, RAISES
 from ecgkit.figures.style import GREY
 from ecgkit.leads import LEADS
@@ -147,3 +147,25 @@ def test_dots_of_one_value_stand_beside_each_other():
     np.testing.assert_allclose(y, np.linspace(-0.2, 0.2, 9))
     with pytest.raises(EcgkitError, match="for 2 labels and 1 names"):
         beeswarm(np.zeros((9, 1, 1)), np.zeros((9, 1)), ["a"], ["X", "Y"])
+
+
+def test_a_waterfall_runs_from_the_base_over_the_strongest_to_the_sum():
+    values, base = np.array([[0.1, -0.3, 0.02, 0.05], [0.0, 0.2, 0.1, -0.05]]), np.array([0.5, 0.1])
+    figure = waterfall(values, base, ["QRS 148 ms", "b", "c", "d"], ["MI", "CD"], top=2)
+    assert [ax.get_title("left") for ax in figure.axes] == ["MI: 0.50 → 0.37", "CD: 0.10 → 0.35"]
+    for ax, order, row, first in zip(figure.axes, ([1, 0], [1, 2]), values, base, strict=True):
+        steps = np.append(row[order], row.sum() - row[order].sum())
+        starts = first + np.append(0, np.cumsum(steps)[:-1])
+        assert [bar.get_y() + bar.get_height() / 2 for bar in ax.patches] == [0, 1, 2]
+        for bar, step, start in zip(ax.patches, steps, starts, strict=True):
+            ends = sorted((bar.get_x(), bar.get_x() + bar.get_width()))
+            np.testing.assert_allclose(ends, sorted((start, start + step)), atol=1e-12)
+            np.testing.assert_allclose(bar.get_facecolor()[:3], to_rgb(LOWERS if step < 0 else RAISES))
+        assert [line.get_xdata()[0] for line in ax.lines] == pytest.approx([first, first + row.sum()])
+        assert ax.get_yticklabels()[2].get_text() == "2 others"
+    assert [text.get_text() for text in figure.axes[0].texts] == ["−0.30", "+0.10", "+0.07"]
+    assert [text.get_text() for text in figure.axes[0].get_yticklabels()][:2] == ["b", "QRS 148 ms"]
+    assert png(figure)
+    assert smallest_text(figure) >= 8
+    with pytest.raises(EcgkitError, match="for 1 labels and 4 features"):
+        waterfall(values, base, list("abcd"), ["MI"])

@@ -53,7 +53,7 @@ def number(column: str, value: float, *, signed: bool = False) -> str:
     return ("0" if not text.strip("+0.") else text).replace("-", "−")
 
 
-def difference(before: pd.Series[float], after: pd.DataFrame) -> pd.DataFrame:
+def difference(before: pd.Series[float] | pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
     """After minus before, of the same columns; angles the shorter way round."""
     change = after - before[after.columns]
     angles = [column for column in ANGLES if column in change]
