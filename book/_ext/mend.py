@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from sphinx.application import Sphinx
 
 #: Address of the repository, where it is known; buttons to the sources show only then.
 REPOSITORY = "ECGKIT_REPOSITORY"
+#: A link to a page among the downloads: a page is to be opened.
+_PAGE = re.compile(r'(<a class="reference download[^>]*?) download=""( href="[^"]+\.html")')
 
 
 def mark_pages(app: Sphinx, config: Any) -> None:
@@ -31,13 +34,15 @@ def add_buttons(app: Sphinx, config: Any) -> None:
 
 
 def mend_page(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    """Follow the reader's colour mode, and give no inline script twice: a second `const` of a name is an error."""
+    """Follow the reader's colour mode, open pages, give no inline script twice: a second `const` is an error."""
     context["default_mode"] = "auto"
     kept: dict[Any, Any] = {}
     for script in context.get("script_files", []):
         body = getattr(script, "attributes", {}).get("body")
         kept.setdefault(body or id(script), script)
     context["script_files"] = list(kept.values())
+    if "body" in context:
+        context["body"] = _PAGE.sub(r"\1\2", context["body"])
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -27,8 +27,8 @@ from ecgkit.errors import EcgkitError
 
 PUBLISHED = Path("book/published")
 MANIFEST = "manifest.json"
-#: Results that pages can need: tables and numbers, no weights.
-KEPT_SUFFIXES, KEPT_BYTES = (".csv", ".json"), 1_000_000
+#: Results that pages can need, and how large they may be: tables, numbers and pages to open, no weights.
+KEPT_BYTES = {".csv": 1_000_000, ".json": 1_000_000, ".html": 4_000_000}
 
 
 def publish(plan: Plan) -> Path:
@@ -67,7 +67,7 @@ def _keep(run: Run, folder: Path, *, page: bool) -> dict[str, Any]:
         shutil.copy2(run.executed, folder)
     for path in sorted(run.results.rglob("*")):
         inside = path.relative_to(run.results)
-        if path.suffix in KEPT_SUFFIXES and path.stat().st_size <= KEPT_BYTES and "checkpoints" not in inside.parts:
+        if path.stat().st_size <= KEPT_BYTES.get(path.suffix, -1) and "checkpoints" not in inside.parts:
             kept = folder / "results" / inside
             kept.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, kept)

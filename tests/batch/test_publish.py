@@ -21,7 +21,10 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = make_tiny(tmp_path_factory.mktemp("published") / "project")
     for run in make_plan(root).runs:
         run_planned(run)
-    (make_plan(root).runs[0].results / "weights.safetensors").write_bytes(bytes(10))
+    results = make_plan(root).runs[0].results
+    for name, size in (("weights.safetensors", 10), ("page.html", 1_500_000), ("large.csv", 1_500_000),
+                       ("large.html", 4_000_001)):
+        (results / name).write_bytes(bytes(size))
     return root
 
 
@@ -39,7 +42,7 @@ def test_published_is_what_ran(plan: Plan) -> None:
     assert entry["data"] == {"data": "tiny", "n_ecgs": 1234, "fingerprint": "f"}
     assert {"cores", "processor", "system", "python"} == set(entry["machine"])
     folder = published_runs(plan.root)["01_first"]
-    assert sorted(path.name for path in (folder / "results").iterdir()) == ["summary.json", "t.csv"]
+    assert sorted(path.name for path in (folder / "results").iterdir()) == ["page.html", "summary.json", "t.csv"]
     assert check_published(plan.root) == []
     text = "".join(path.read_text() for path in (plan.root / PUBLISHED).rglob("*") if path.is_file())
     assert str(plan.root) not in text

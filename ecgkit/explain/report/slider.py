@@ -66,7 +66,7 @@ def slider_html(sweep: Sweep, *, title: str, repeatability: Mapping[str, float],
     bold. With 13 answers it has about 120 kB: voltages are kept to 5 µV, edits to a 127th of the largest of their
     strip.
     """
-    strips = _strips(sweep)
+    strips = _strips(np.concatenate([sweep.original[None], sweep.signals]), sweep.fs)
     change = difference(sweep.before, sweep.measured)
     columns = shown_columns(change, repeatability)
     first = int(np.abs(sweep.wanted - sweep.now).argmax()) if start is None else start
@@ -81,9 +81,14 @@ def slider_html(sweep: Sweep, *, title: str, repeatability: Mapping[str, float],
                   data=data, css=asset("slider.css"), js=asset("slider.js"))
 
 
-def _strips(sweep: Sweep) -> list[_Strip]:
+def still_panels(signal: NDArray[np.float32], fs: float) -> list[dict[str, Any]]:
+    """What the macro of `panel.html` draws of one ECG `(12, sig_len)` in mV: twelve leads, and the rhythm strip."""
+    return _panels(_strips(signal[None], fs))
+
+
+def _strips(signals: NDArray[np.float32], fs: float) -> list[_Strip]:
     """Pieces of the leads as a machine prints them: columns follow in time where 10 s are there."""
-    both = resample(np.concatenate([sweep.original[None], sweep.signals]).astype(np.float64), sweep.fs, FS)
+    both = resample(signals.astype(np.float64), fs, FS)
     n, whole = round(SECONDS * FS), round(RHYTHM_SECONDS * FS)
     follow = both.shape[2] >= whole
     strips = [_strip(both[:, lead, (at := follow * (lead // 3) * n):at + n], lead, lead % 3) for lead in range(N_LEADS)]
@@ -99,15 +104,16 @@ def _strip(both: NDArray[np.float64], lead: int, row: int) -> _Strip:
     return _Strip(lead, row, units[0].astype(np.int16), np.round(edits / scales[:, None]).astype(np.int8), scales)
 
 
-def _panels(strips: list[_Strip], k: int) -> list[dict[str, Any]]:
-    """What the template draws; panels of a row are equally high, whatever is shown."""
+def _panels(strips: list[_Strip], k: int | None = None) -> list[dict[str, Any]]:
+    """What the template draws, with the answer `k`; panels of a row are equally high, whatever is shown."""
     panels = []
     for strip in strips:
-        row = [heights for other in strips if other.row == strip.row for heights in (other.answers, other.original)]
+        row = [np.vstack([other.original, other.answers]) for other in strips if other.row == strip.row]
         high = _squares(max(int(heights.max()) for heights in row) + 60)
         low = _squares(-min(int(heights.min()) for heights in row) + 20)
         panels.append({"lead": LEADS[strip.lead], "width": _STEP * len(strip.original), "height": high + low,
-                       "baseline": high, "before": _path(strip.original), "after": _path(strip.answers[k])})
+                       "baseline": high, "before": _path(strip.original),
+                       "after": "" if k is None else _path(strip.answers[k])})
     return panels
 
 

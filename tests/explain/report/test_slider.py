@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from bs4 import BeautifulSoup
 
-from ecgkit.explain.report.slider import slider_html
+from ecgkit.explain.report.slider import slider_html, still_panels
 from ecgkit.leads import LEADS
 from tests.explain.report.sweeps import REPEATABILITY, hand_made
 
@@ -171,6 +171,18 @@ def test_without_javascript_the_still_picture_shows_and_no_dead_slider(browse):
     assert said.startswith("Wanted 0.05")
     assert "Without JavaScript" in note
     assert drawn == 13
+
+
+@pytest.mark.parametrize("fs", [100, 500])
+def test_a_still_ecg_is_drawn_as_the_slider_draws_it(fs):
+    sweep = hand_made(fs=fs, signals=0 * hand_made(fs=fs).signals + hand_made(fs=fs).original)
+    panels = still_panels(sweep.original, fs)
+    slider = BeautifulSoup(slider_html(sweep, title="t", repeatability={}), "html.parser")
+    assert [panel["before"] for panel in panels] == [path["d"] for path in slider.select("path.before")]
+    assert [f"0 0 {panel['width']} {panel['height']}" for panel in panels] == \
+        [svg["viewbox"] for svg in slider.select("svg")]
+    assert [panel["lead"] for panel in panels] == [*LEADS, "II"]
+    assert not any(panel["after"] for panel in panels)
 
 
 def test_every_lead_is_named_in_order():
