@@ -128,7 +128,7 @@ def guided(z: Tensor, measured: Tensor, temperature: float = 0.1, sharpness: flo
     z : Tensor, shape (records, views, d)
         Two views or more.
     measured : Tensor, shape (records, n_measurements)
-        Around 0 and of one spread, nan where unknown, which counts as 0 (`ecgkit.training.physiology.targets_of`).
+        Around 0 and of one spread, nan where unknown, which counts as 0 (`ecgkit.training.measured.targets_of`).
     sharpness : float
         With c the cosine of two records' measurements, a pair of their views counts ``exp((c - 1) / sharpness)``: 1 for
         views of one record. Every pair is in the denominator.

@@ -30,8 +30,14 @@ from ecgkit.explain.attribution.methods import (
 from ecgkit.explain.attribution.players import SEGMENTS, player_cells, player_sums, segments
 from ecgkit.explain.battery import localisation
 from ecgkit.explain.battery.examine import Truth
-from ecgkit.explain.battery.perturbation import deletion, infidelity, insertion
-from ecgkit.explain.battery.stability import consistency, max_sensitivity, randomisation
+from ecgkit.explain.battery.perturbation import (
+    consistency,
+    deletion,
+    infidelity,
+    insertion,
+    max_sensitivity,
+    randomisation,
+)
 from ecgkit.explain.results import classify
 from ecgkit.leads import LEADS, N_LEADS
 from ecgkit.models.windowed import Classifier

@@ -20,9 +20,8 @@ from ecgkit.explain.baselines import PGD
 from ecgkit.explain.battery import localisation
 from ecgkit.explain.battery.examine import Answers, Bench, ask, make_bench, questions
 from ecgkit.explain.battery.judges import Follows, follows, outcomes, rule_oracle
-from ecgkit.explain.battery.perturbation import ExchangeCurve, quac
+from ecgkit.explain.battery.perturbation import ExchangeCurve, consistency, quac
 from ecgkit.explain.battery.realism import embedding_distances, nearest_alike, told_apart
-from ecgkit.explain.battery.stability import consistency
 from ecgkit.explain.counterfactual.gan import CounterfactualGAN
 from ecgkit.explain.results import AWAY, THERE, Counterfactuals, Explainer, classify
 from ecgkit.models import model_card
@@ -152,11 +151,11 @@ def pool_of(cohort: ECGDataset, bench: Bench, asked: pd.DataFrame) -> tuple[ECGD
 
 
 def realism(answers: Answers, bench: Bench, asked: pd.DataFrame, real: ECGDataset,
-            pool: tuple[ECGDataset, NDArray[np.float64]], *, n_boot: int = 1000) -> dict[str, float]:
+            pool: tuple[ECGDataset, NDArray[np.float64]] | None = None, *, n_boot: int = 1000) -> dict[str, float]:
     """Compare valid answers of both directions with real ECGs of other patients.
 
     AUROC of fresh discriminators (0.5: none can tell) beside some of `real`, `auc`, where it also tells which ECGs were
-    chosen; beside those of a `pool_of` of which the network says the same (`nearest_alike`), `alike`; and of these
+    chosen; with a `pool_of`, beside those of which the network says the same (`nearest_alike`), `alike`, and of these
     beside the next, `control`; each with `_low` and `_high`. `frechet` and `neighbours`, the distances in the embedding
     over those of two halves of the real ECGs (1: as real ones); `n`, answers.
     """
@@ -170,14 +169,16 @@ def realism(answers: Answers, bench: Bench, asked: pd.DataFrame, real: ECGDatase
     mine = bench.data.records["patient_id"].to_numpy()[asked["row"].to_numpy()[valid]]
     far = embedding_distances(bench.embedder.embed(beside.signals), bench.embedder.embed(fakes), theirs, seed=0)
     ratio = (far.loc["made"] / far.loc["real"]).astype(float).to_dict()
+    found = told_apart("auc", beside.signals, fakes, theirs, mine, fs=fs, n_boot=n_boot) | {
+        "frechet": ratio["frechet"], "neighbours": ratio["neighbours"], "n": len(valid)}
+    if pool is None:
+        return found
     some = slice(min(len(valid), pool[0].n_patients // 2))
     odds = np.clip(answers.probabilities[valid[some]], 1e-4, 1 - 1e-4)
     rows = nearest_alike(np.log(odds / (1 - odds)), pool[1].clip(-9.21, 9.21), pool[0].records["patient_id"])
     (first, second), (whose, next_) = map(pool[0].batch, rows), pool[0].records["patient_id"].to_numpy()[rows]
-    return {**told_apart("auc", beside.signals, fakes, theirs, mine, fs=fs, n_boot=n_boot),
-            **told_apart("alike", first, fakes[some], whose, mine[some], fs=fs, n_boot=n_boot),
-            **told_apart("control", first, second, whose, next_, fs=fs, n_boot=n_boot),
-            "frechet": ratio["frechet"], "neighbours": ratio["neighbours"], "n": len(valid)}
+    return {**found, **told_apart("alike", first, fakes[some], whose, mine[some], fs=fs, n_boot=n_boot),
+            **told_apart("control", first, second, whose, next_, fs=fs, n_boot=n_boot)}
 
 
 def printed_sets(sets: pd.DataFrame) -> pd.DataFrame:
@@ -191,13 +192,15 @@ def printed_sets(sets: pd.DataFrame) -> pd.DataFrame:
         "follows the wish": numbers["spearman"], "answers": sets["n"].astype(int)}).rename_axis("explainer")
 
 
-def effects(explainer: Explainer, bench: Bench, held_out: ECGDataset, *, n_boot: int = 1000) -> pd.DataFrame:
+def effects(explainer: Explainer, bench: Bench, held_out: ECGDataset | None = None, *,
+            n_boot: int = 1000) -> pd.DataFrame:
     """How far an explainer moves the measurements that define a disease, when it is asked to take the disease away.
 
     All ECGs that meet a defining rule are asked about, whatever the classifier says of them; where no valid answer
     comes, nothing moves. By label: `STATISTICS` of the movement of the deciding rule's margin towards healthy, in steps
     (`ecgkit.physiology.rules.STEPS`: 0.1 mV, 20 ms, ...), the share `answered`, and what `told_labels` says of the
-    network on ECGs that are held out. An explainer of a network that knows nothing must have no effect.
+    network on ECGs that are held out, where they are given. An explainer of a network that knows nothing must have no
+    effect.
     """
     rows, all_rows = {}, np.arange(len(bench.data))
     age, sex = bench.who(all_rows, "age"), bench.who(all_rows, "sex")
@@ -211,8 +214,8 @@ def effects(explainer: Explainer, bench: Bench, held_out: ECGDataset, *, n_boot:
         patients = bench.data.records["patient_id"].to_numpy()[met]
         rows[label] = with_interval(np.where(found.valid, moved, 0.0), patients, n_boot=n_boot)
         rows[label]["answered"] = float(found.valid.mean())
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("label").join(
-        told_labels(bench.classifier, held_out, n_boot=n_boot))
+    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("label")
+    return table if held_out is None else table.join(told_labels(bench.classifier, held_out, n_boot=n_boot))
 
 
 def attack_like(answers: Answers, bench: Bench, asked: pd.DataFrame, classifier: torch.nn.Module) -> Answers:

@@ -1,4 +1,4 @@
-"""Measurements and rules as features, in place of what an encoder makes of an ECG."""
+"""Measurements and rules as features, in place of what an encoder makes of an ECG, and as what an encoder learns."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import smooth_l1_loss
 
 from ecgkit.errors import EcgkitError
 from ecgkit.models.weights import load_delineator
@@ -21,6 +24,10 @@ from ecgkit.training.probe import Features, Standard
 CHUNK = 256
 #: Standardised measurements are cut off here: one wrong boundary should not outweigh all else.
 FURTHEST = 5.0
+#: A measurement that fewer ECGs have is left out: what is known of some tells who they are.
+LEAST_KNOWN = 0.3
+#: Measurements are cut off so many interquartile ranges from the median: one wrong boundary should not outweigh all.
+FURTHEST_TARGET = 3.0
 
 
 @dataclass(frozen=True)
@@ -111,3 +118,27 @@ class Filled:
         missing = np.isnan(features)
         values = self.standard(np.where(missing, self.median, features))
         return np.hstack([values.clip(-FURTHEST, FURTHEST), missing[:, self.flagged]])
+
+
+def targets_of(measured: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Make measurements `(n, n_measurements)` fit to be learnt: around the median 0, cut off, of spread 1.
+
+    The unit is the interquartile range, where there is one. What is unknown stays nan; so does all of a measurement
+    that is known of fewer than `LEAST_KNOWN` of the ECGs, or of which all ECGs have the same.
+    """
+    x = np.asarray(measured, dtype=np.float64)
+    few = np.isfinite(x).mean(axis=0) < LEAST_KNOWN
+    known = np.where(few, 0.0, x)
+    low, median, high = np.nanpercentile(known, [25, 50, 75], axis=0)
+    spread = np.nanstd(known, axis=0)
+    unit = np.where(high > low, high - low, np.where(spread > 0, spread, 1.0))
+    z = ((known - median) / unit).clip(-FURTHEST_TARGET, FURTHEST_TARGET)
+    spread = np.nanstd(z, axis=0)
+    return np.where(few | (spread == 0), np.nan, z / np.where(spread > 0, spread, 1.0)).astype(np.float32)
+
+
+def measured_loss(named: Tensor, targets: Tensor) -> Tensor:
+    """Smooth L1 distance of measurements `(n, n_targets)` to `targets`, over those that are known (not nan)."""
+    known = torch.isfinite(targets)
+    total = smooth_l1_loss(named[known], targets[known], reduction="sum")
+    return total / known.sum().clamp(min=1)  # 0 where nothing is known

@@ -17,7 +17,7 @@ from ecgkit.errors import EcgkitError
 from ecgkit.models.windowed import Embedder
 from ecgkit.physiology import COLUMNS
 from ecgkit.training import views
-from ecgkit.training.physiology import Physiologist, measured_loss
+from ecgkit.training.measured import measured_loss
 from ecgkit.training.views import NO_AUGMENT, Augment, Batch, PretrainSettings
 
 # Learners are an embedder and the heads that a method puts on it and later throws away; each is made of an embedder,
@@ -40,6 +40,26 @@ class Siamese(nn.Module):
     def forward(self, views: Tensor) -> Any:
         """Map views `(n, *views, 12, crop_len)` in mV to projections `(n, *views, projection)`."""
         return self.projector(self.embedder(views.flatten(0, -3))).unflatten(0, views.shape[:-2])
+
+
+class Physiologist(nn.Module):
+    """A linear head on an encoder that names measurements, `(n_targets,)`, and a projector for contrast."""
+
+    def __init__(self, embedder: nn.Module, n_features: int, n_targets: int, projection: int) -> None:
+        super().__init__()
+        self.embedder = embedder
+        self.head = nn.Sequential(nn.LayerNorm(n_features), nn.Linear(n_features, n_targets))
+        self.projector = nn.Sequential(nn.Linear(n_features, n_features), nn.ReLU(inplace=True),
+                                       nn.Linear(n_features, projection))
+
+    def forward(self, views: Tensor) -> tuple[Tensor, Tensor]:
+        """Map views `(n, views, 12, crop_len)` in mV to measurements `(n, n_targets)` and projections `(n, views, d)`.
+
+        An ECG's measurements are the mean of what its views say.
+        """
+        features = self.embedder(views.flatten(0, 1))
+        named = self.head(features).unflatten(0, views.shape[:2]).mean(dim=1)
+        return named, self.projector(features).unflatten(0, views.shape[:2])
 
 
 class Streams(nn.Module):

@@ -24,7 +24,7 @@ from ecgkit.models.windowed import Classifier, Regressor
 from ecgkit.training.checkpoint import Run, seeded
 from ecgkit.training.few_labels import FewLabelClassifier
 from ecgkit.training.loop import Schedule, fit
-from ecgkit.training.physiology import measured_loss
+from ecgkit.training.measured import measured_loss
 from ecgkit.transforms import Perturb, random_crop
 
 #: Labels of fewer ECGs teach nothing beside the wanted ones.

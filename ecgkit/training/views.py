@@ -17,8 +17,7 @@ from ecgkit.errors import EcgkitError
 from ecgkit.leads import LIMB, N_LEADS
 from ecgkit.simulator import Cohort
 from ecgkit.training.loop import Schedule
-from ecgkit.training.measured import MeasuredFeatures
-from ecgkit.training.physiology import targets_of
+from ecgkit.training.measured import MeasuredFeatures, targets_of
 from ecgkit.transforms import random_crop
 
 #: Simulated patients are numbers below this one; a number comes up twice once in billions.
@@ -130,7 +129,7 @@ class Batch(NamedTuple):
     """ECGs of one step, `x` `(n, 12, sig_len)` in mV, or `(n, 2, 12, sig_len)` where items are patients.
 
     `patients` `(n,)` says whose they are, `alone` `(n,)` which have one ECG only, in both places of `x`; `labels` are
-    `(n, n_labels)`, `measured` `(n, N_TARGETS)`, nan where unknown (`ecgkit.training.physiology.targets_of`).
+    `(n, n_labels)`, `measured` `(n, N_TARGETS)`, nan where unknown (`ecgkit.training.measured.targets_of`).
     """
 
     x: Tensor

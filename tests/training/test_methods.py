@@ -17,6 +17,7 @@ from ecgkit.losses import byol, cmlc, cmsc, guided, view_pair_loss
 from ecgkit.models.encoders import build_encoder
 from ecgkit.models.windowed import Embedder
 from ecgkit.physiology import COLUMNS
+from ecgkit.training.measured import measured_loss
 from ecgkit.training.methods import (
     INGREDIENTS,
     METHODS,
@@ -32,7 +33,6 @@ from ecgkit.training.methods import (
     utah,
     without_ingredients,
 )
-from ecgkit.training.physiology import measured_loss
 from ecgkit.training.views import N_TARGETS, Augment, Batch, PretrainSettings
 
 OPTIONS = {"xresnet1d18": {"widths": [8, 8, 8, 8]}, "dual_stream": {"widths": [8, 8, 8, 8]},

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from ecgkit.training.physiology import FURTHEST, Physiologist, measured_loss, targets_of
+from ecgkit.training.measured import FURTHEST_TARGET, measured_loss, targets_of
+from ecgkit.training.methods import Physiologist
 
 
 def test_targets_are_around_the_median_of_one_spread_and_cut_off() -> None:
@@ -17,7 +18,8 @@ def test_targets_are_around_the_median_of_one_spread_and_cut_off() -> None:
     assert z.dtype == np.float32
     np.testing.assert_allclose(z.std(axis=0), 1, rtol=1e-5)
     np.testing.assert_allclose(np.median(z, axis=0), 0, atol=1e-6)
-    cut = ((x[:, 0] - np.median(x[:, 0])) / np.subtract(*np.percentile(x[:, 0], [75, 25]))).clip(-FURTHEST, FURTHEST)
+    unit = np.subtract(*np.percentile(x[:, 0], [75, 25]))
+    cut = ((x[:, 0] - np.median(x[:, 0])) / unit).clip(-FURTHEST_TARGET, FURTHEST_TARGET)
     np.testing.assert_allclose(z[:, 0], cut / cut.std(), rtol=1e-5)
 
 

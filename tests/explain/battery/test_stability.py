@@ -10,7 +10,7 @@ from scipy.stats import pearsonr, spearmanr
 
 from ecgkit.errors import EcgkitError
 from ecgkit.explain.battery.localisation import cell_sums, smoothed
-from ecgkit.explain.battery.stability import consistency, correlation, max_sensitivity, randomisation
+from ecgkit.explain.battery.perturbation import consistency, correlation, max_sensitivity, randomisation
 from ecgkit.leads import from_independent, limb_residual
 from tests.explain.battery.linear import normal
 
