@@ -163,7 +163,7 @@ def pictures(explainer: CounterfactualGAN, data: ECGDataset, before: pd.DataFram
         row = int(part["row"].iloc[len(part) // 2])
         x = data.batch([row])
         after = explainer(x, {name: Change(by)}).signals
-        said = in_words(before.iloc[row], measure(after, data.fs).table.iloc[0], repeatability, most=3)
+        said = in_words(before.iloc[row], measure(after, data.fs).table.iloc[0], repeatability, most=1)
         drawn.append((f"{TITLES[name]} {by:+.0f} ms · {', '.join(said) or 'no measurement'}", x[0], after[0]))
     return drawn
 
