@@ -112,19 +112,25 @@ def for_page(notebook: nbformat.NotebookNode, name: str, results: Path) -> nbfor
     `results` without a row is a table that says so.
     """
     cells = []
-    for cell in notebook.cells:
+    for place, cell in enumerate(notebook.cells):
         tags = cell.metadata.setdefault("tags", [])
         for tag, prompt in _FOLDED.items():
             if tag in tags:
                 tags.append("hide-input")
                 cell.metadata["mystnb"] = {"code_prompt_show": prompt, "code_prompt_hide": prompt}
         cells.append(cell)
+        if place == 0 and cell.cell_type == "markdown":
+            cell.source += f"\n\n{_CONTENTS}"
         table = cell.metadata.get("table")
         if table:
             tags.append("remove-output")
             cells.append(nbformat.v4.new_markdown_cell(_table(table, name, results), id=f"table-{table['name']}"))
     notebook.cells = cells
     return notebook
+
+
+#: What is on a page, under its title: the column has the whole width, so nothing stands beside it.
+_CONTENTS = "```{contents}\n:local:\n:depth: 1\n:backlinks: none\n```"
 
 
 def _table(table: Mapping[str, str], name: str, results: Path) -> str:

@@ -108,3 +108,10 @@ def test_captioned_figures_are_saved_for_pages_of_prose(tmp_path: Path) -> None:
     save_figures(nbformat.v4.new_notebook(cells=[named, other, nbformat.v4.new_markdown_cell("text")]), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["fig-one.png"]
     assert (tmp_path / "fig-one.png").read_bytes() == b"picture"
+
+
+def test_a_page_begins_with_what_is_on_it(tmp_path: Path) -> None:
+    title, code = nbformat.v4.new_markdown_cell("# A page"), nbformat.v4.new_code_cell("1")
+    first, second = for_page(nbformat.v4.new_notebook(cells=[title, code]), "n", tmp_path).cells
+    assert first.source.startswith("# A page\n\n```{contents}")
+    assert second.source == "1"
