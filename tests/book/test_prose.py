@@ -27,7 +27,8 @@ def test_the_abstract_has_150_words_at_most() -> None:
 def test_the_title_page_shows_three_figures_that_lead_to_their_pages() -> None:
     text = (ROOT / "book" / "index.md").read_text(encoding="utf-8")
     notebooks = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "notebooks").glob("*.ipynb"))
-    shown = re.findall(r"\{figure\} /figures/([\w-]+)\.png\n(?::\w+: [\w-]+\n)+:target: \.\./notebooks/(\w+)\.html", text)
+    shown = re.findall(r"\{figure\} /figures/([\w-]+)\.png\n(?::\w+: [\w-]+\n)+"
+                       r":target: \.\./notebooks/(\w+)\.html", text)
     assert len(shown) == 3
     for figure, page in shown:
         assert f'"name": "{figure}"' in notebooks
