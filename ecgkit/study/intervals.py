@@ -17,12 +17,11 @@ from ecgkit.evaluation import Bootstrap, means, paired_p
 from ecgkit.evaluation.checks import Array, ratio
 from ecgkit.explain.counterfactual.gan import OUT_OF_RANGE, CounterfactualGAN
 from ecgkit.explain.counterfactual.training import GANSettings
-from ecgkit.explain.report.changes import in_words, name_of, unit_of
+from ecgkit.explain.report.changes import difference, in_words, name_of, unit_of
 from ecgkit.explain.results import Change
 from ecgkit.models import pretrained, save_regressor
 from ecgkit.models.windowed import Regressor
 from ecgkit.physiology import measure
-from ecgkit.physiology.repeat import ANGLES
 from ecgkit.study.battery import with_interval
 from ecgkit.training import Schedule, SupervisedSettings
 from ecgkit.training.supervised import train_regressor
@@ -104,9 +103,7 @@ def ask_changes(explainer: CounterfactualGAN, data: ECGDataset, before: pd.DataF
     for name in explainer.label_names:
         for by in ASKED[name]:
             found = explainer(x, {name: Change(by)})
-            after = measure(found.signals, data.fs).table
-            moved = after - before[after.columns]
-            moved[list(ANGLES)] = (moved[list(ANGLES)] + 180) % 360 - 180  # the shorter way round
+            moved = difference(before, measure(found.signals, data.fs).table)
             inside = [not why.startswith(OUT_OF_RANGE) for why in found.reason]
             tables.append(moved.assign(row=range(len(data)), patient_id=data.records["patient_id"].to_numpy(),
                                        asked=name, by=by, valid=found.valid, reason=found.reason, in_range=inside))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -228,6 +228,7 @@ def _tested(parts: Array, planted: Planted, names: Sequence[str]) -> pd.DataFram
 CELLS = tuple(f"{segment} in {lead}" for lead in LEADS for segment in SEGMENTS[:REST])
 
 
+@lru_cache(maxsize=2)  # two ways name numbers, of the same feature and the same decoy
 def moved_numbers(planted: Planted, plant: str) -> Array:
     """How far a feature moves each number of the shape, in standard deviations."""
     return _moved(*(Shapes.of(signals, FS).numbers for signals in planted.pair(plant)))
